@@ -1,0 +1,28 @@
+#include "core/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace slm {
+namespace {
+spdlog::logger& logger() {
+  static auto instance = [] {
+    auto l = std::make_shared<spdlog::logger>("slmconv", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    l->set_pattern("%l: %v");
+    l->set_level(spdlog::level::warn);
+    return l;
+  }();
+  return *instance;
+}
+}  // namespace
+
+void set_log_level(LogLevel level) {
+  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::off, spdlog::level::warn, spdlog::level::info,
+                                                          spdlog::level::debug};
+  logger().set_level(kLevels[static_cast<int>(level)]);
+}
+void log_info(std::string_view message) { logger().info("{}", message); }
+void log_debug(std::string_view message) { logger().debug("{}", message); }
+void log_warn(std::string_view message) { logger().warn("{}", message); }
+
+}  // namespace slm

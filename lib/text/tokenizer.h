@@ -1,0 +1,35 @@
+// Text ↔ token ids of one model directory.
+//
+// Errors: kUnsupportedModel when the directory has no tokenizer this build reads; kBadInput on a damaged file.
+// Threads: const methods may be called at once.
+// Source: google/sentencepiece `tokenizer.model`; special tokens from tokenizer_config.json (`added_tokens_decoder`).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+
+namespace slm::text {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& dir);
+
+  // Special tokens (e.g. "<|im_end|>") in the text become their ids; the rest is encoded by the model. No BOS is added.
+  virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+  // The inverse; special tokens are written out only if keep_special.
+  virtual std::string decode(std::span<const int32_t> ids, bool keep_special = false) const = 0;
+  virtual int32_t n_ids() const = 0;
+  // The id of a special token or piece; -1 if there is none.
+  virtual int32_t id_of(std::string_view piece) const = 0;
+  virtual std::string piece_of(int32_t id) const = 0;
+};
+
+}  // namespace slm::text
