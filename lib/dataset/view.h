@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +25,9 @@ namespace slm::dataset {
 enum class Side : uint8_t { kTrain, kValidation, kTest };
 std::string_view side_name(Side side);
 std::optional<Side> parse_side(std::string_view name);
+
+// The session group that a call counts under: its group, else its session, else a group of its own.
+std::string group_of(const CallMeta& meta);
 
 struct Row {
   CallId id;
@@ -46,7 +51,8 @@ class View {
   const std::vector<Row>& rows() const { return rows_; }          // store order
   const std::string& group_name(uint32_t group) const { return groups_[group]; }
   size_t n_groups() const { return groups_.size(); }
-  // Rows (indices into rows()) of one task on one side, in store order; calls of failed sessions only if asked for.
+  // Rows (indices into rows()) of one task on one side, in store order; failed calls never, calls of failed sessions only
+  // if asked for.
   struct Select {
     uint32_t task = 0;
     Side side = Side::kTrain;
@@ -57,7 +63,8 @@ class View {
   Result<std::vector<uint32_t>> one_per_group(const store::Store& store, const std::vector<uint32_t>& rows) const;
   // Keyed hash over the ordered ids and plaintext hashes of these rows' metas: what manifests name the set by.
   Result<std::string> digest(const store::Store& store, const std::vector<uint32_t>& rows) const;
-  // Streams the calls of these rows (bodies opened), in store order.
+  // Streams the calls of these rows (bodies opened), in store order, each once.
+  // Errors: kManifestMismatch if one of them is no longer in the store.
   Status load(store::Store& store, const std::vector<uint32_t>& rows, std::string_view purpose,
               const std::function<Status(uint32_t row, Call& call)>& visit) const;
 
