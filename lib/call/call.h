@@ -84,7 +84,8 @@ std::string first_tool(const json::object& answer);
 std::string canonical_text(const CallBody& body);
 
 // The messages after the last assistant turn (what this call added to its conversation): for near-duplicates and
-// clustering of agent loops.
+// clustering of agent loops. The first call of a conversation added all but its leading system messages (all if it has
+// no others).
 json::array last_input_delta(const json::array& messages);
 
 // What a router sees of a call: everything but the answer.
@@ -97,6 +98,7 @@ inline Request request_of(const Call& call) { return {&call.body.messages, &call
 
 // Digest of the system prompt with its variable parts masked (numbers, dates, quoted and long tokens), 16 hexadecimal
 // digits: two calls of one call site share it. Tool signature: digest of the sorted tool names and parameter names.
+// Without system prompt or tools: the digest of nothing, the same for all such calls.
 std::string template_signature(const json::array& messages);
 std::string tool_signature(const json::array& tools);
 
