@@ -18,8 +18,8 @@ namespace slm::text {
 
 struct RenderOptions {
   bool add_generation_prompt = false;
-  int64_t now_ms = 0;            // what strftime_now sees
-  json::object variables;        // further variables (bos_token, eos_token, enable_thinking, …)
+  int64_t now_ms = 0;      // what strftime_now sees
+  json::object variables;  // further variables (bos_token, eos_token, enable_thinking, …)
 };
 
 class ChatTemplate {

@@ -2,7 +2,9 @@
 //
 // Errors: kUnsupportedModel when the directory has no tokenizer this build reads; kBadInput on a damaged file.
 // Threads: const methods may be called at once.
-// Source: google/sentencepiece `tokenizer.model`; special tokens from tokenizer_config.json (`added_tokens_decoder`).
+// Source: google/sentencepiece `tokenizer.model`; special tokens from tokenizer_config.json (`added_tokens_decoder`)
+// and
+//   added_tokens.json; where prefixes go: transformers 4.57 `models/llama/tokenization_llama.py` (legacy=False).
 #pragma once
 
 #include <cstdint>
@@ -22,10 +24,16 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   static Result<std::unique_ptr<Tokenizer>> open(const std::filesystem::path& dir);
 
-  // Special tokens (e.g. "<|im_end|>") in the text become their ids; the rest is encoded by the model. No BOS is added.
+  // Special tokens (e.g. "<|im_end|>") in the text become their ids, longest match first; the rest is encoded by the
+  // model. No BOS is added. The dummy prefix of SentencePiece goes before the text only if it doesn't begin with a
+  // special token, and after none (`legacy: true` in tokenizer_config.json: before every section, as SentencePiece
+  // does).
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
-  // The inverse; special tokens are written out only if keep_special.
+  // The inverse; special tokens are written out only if keep_special. Always well-formed UTF-8: stray bytes become
+  // U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool keep_special = false) const = 0;
+  // The same for ids that follow others (an answer after its prompt): a leading space is text, not the dummy prefix.
+  virtual std::string decode_rest(std::span<const int32_t> ids, bool keep_special = false) const = 0;
   virtual int32_t n_ids() const = 0;
   // The id of a special token or piece; -1 if there is none.
   virtual int32_t id_of(std::string_view piece) const = 0;
