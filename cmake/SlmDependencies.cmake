@@ -35,3 +35,9 @@ if(SLM_TORCH)
     endif()
   endforeach()
 endif()
+
+# torch's include folder holds a later fmt, and a system folder can't be put before it: a folder of links can.
+find_path(SLM_FMT_DIR fmt/format.h PATHS /usr/include NO_DEFAULT_PATH REQUIRED)
+set(SLM_FIRST_INCLUDES ${CMAKE_BINARY_DIR}/first-includes)
+file(MAKE_DIRECTORY ${SLM_FIRST_INCLUDES})
+file(CREATE_LINK ${SLM_FMT_DIR}/fmt ${SLM_FIRST_INCLUDES}/fmt SYMBOLIC)

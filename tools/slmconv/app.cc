@@ -1,1 +1,126 @@
-namespace slm {}
+// parse → run → one mapping from Error to exit code.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <ostream>
+
+#include "command.h"
+#include "commands/all.h"
+#include "core/log.h"
+#include "schema/manifest.h"
+#include "ui/reporters.h"
+
+namespace slm::cli {
+namespace {
+
+std::string exit_code_footer() {
+  std::string text = "Exit codes:\n";
+  const auto [rows, n] = exit_code_table();
+  for (size_t i = 0; i < n; ++i) text += fmt::format("  {:>3}  {}\n", exit_code(rows[i].code), rows[i].meaning);
+  return text;
+}
+
+// SLMCONV_STORE and SLMCONV_IDENTITY stand in for flags that the command line lacks. They are put on the command line,
+// because CLI11 lets a configuration file win over its own environment variables and we promise the reverse.
+std::vector<std::string> with_environment(std::vector<std::string> args) {
+  static constexpr std::pair<const char*, const char*> kVariables[] = {{"SLMCONV_STORE", "--store"},
+                                                                       {"SLMCONV_IDENTITY", "--identity"}};
+  std::vector<std::string> front;
+  for (const auto& [variable, flag] : kVariables) {
+    const char* value = std::getenv(variable);
+    const bool given = std::any_of(args.begin(), args.end(), [&](const std::string& a) {
+      return a == flag || a.starts_with(std::string(flag) + "=");
+    });
+    if (value != nullptr && *value != '\0' && !given) {
+      front.emplace_back(flag);
+      front.emplace_back(value);
+    }
+  }
+  args.insert(args.begin(), front.begin(), front.end());
+  return args;
+}
+
+void add_globals(CLI::App& app, Globals& g) {
+  app.add_option("--store", g.store, "Folder of the sealed store (SLMCONV_STORE)")->type_name("DIR");
+  app.add_option("--identity", g.identity, "Key file, or folder of keys from which each step takes its role's (SLMCONV_IDENTITY)")
+      ->type_name("KEYFILE|DIR");
+  app.set_config("--config", "", "TOML file of flags: section = command, key = long option")->type_name("F.toml");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_flag("--json", g.json, "JSON lines on stdout instead of text");
+  app.add_flag("-q,--quiet", g.quiet, "Results and errors only");
+  app.add_flag("-v,--verbose", g.verbose, "Say more; twice for debugging");
+  app.add_option("--threads", g.threads, "Threads to compute with; 0: all cores")->check(CLI::Range(0, 1024));
+}
+
+}  // namespace
+
+void Context::on(CLI::App* sub, std::string name, std::function<Result<Summary>()> action) {
+  sub->final_callback([this, name = std::move(name), action = std::move(action)] {
+    command = name;
+    run = action;
+  });
+}
+
+int run_command_line(const std::vector<std::string>& args, Streams streams, Clock& clock, Random& random) {
+  Context context;
+  context.clock = &clock;
+  context.random = &random;
+  context.in = &streams.in;
+  auto make_reporter = [&](bool as_json) {
+    const ReporterOptions options{streams.terminal, context.globals.quiet, streams.columns, &clock};
+    return as_json ? json_reporter(streams.out, options) : text_reporter(streams.out, streams.err, options);
+  };
+
+  CLI::App app("Turns an agent's LLM calls into specialist small models, and proves which calls they can take over.", "slmconv");
+  app.footer(exit_code_footer());
+  app.set_version_flag("--version", std::string(tool_version()));
+  app.require_subcommand(1);
+  app.option_defaults()->always_capture_default();
+  add_globals(app, context.globals);
+  add_all_commands(app, context);
+  app.fallthrough();
+  for (auto* sub : app.get_subcommands({})) {
+    sub->fallthrough();
+    for (auto* inner : sub->get_subcommands({})) inner->fallthrough();
+  }
+
+  std::vector<std::string> reversed = with_environment(args);
+  std::reverse(reversed.begin(), reversed.end());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e, streams.out, streams.err) == 0 ? 0 : exit_code(ErrorCode::kUsage);
+    const bool as_json = std::find(args.begin(), args.end(), "--json") != args.end();
+    // CLI11 says only that a command is required when the one given isn't known.
+    std::string message = e.what();
+    if (app.get_subcommands().empty() && app.remaining_size() > 0)
+      message = fmt::format("unknown command or flag: {}", app.remaining().front());
+    make_reporter(as_json)->error("", {ErrorCode::kUsage, message, "slmconv --help"});
+    return exit_code(ErrorCode::kUsage);
+  }
+  if (context.globals.quiet) set_log_level(LogLevel::kQuiet);
+  else if (context.globals.verbose > 1) set_log_level(LogLevel::kDebug);
+  else if (context.globals.verbose == 1) set_log_level(LogLevel::kInfo);
+
+  const auto reporter = make_reporter(context.globals.json);
+  context.out = reporter.get();
+  Result<Summary> result = fail(ErrorCode::kUnexpected, "no command was run");
+  try {
+    if (context.run) result = context.run();
+  } catch (const std::bad_alloc&) {
+    result = fail(ErrorCode::kOutOfMemory, "out of memory");
+  } catch (const std::exception& e) {
+    // A bug: every room converts what its libraries throw. Only the type is shown: the text might quote a record.
+    result = fail(ErrorCode::kUnexpected, fmt::format("internal error ({})", typeid(e).name()));
+  }
+  if (!result) {
+    reporter->error(context.command, result.error());
+    return exit_code(result.error().code);
+  }
+  reporter->summary(context.command, *result);
+  return exit_code(result->code);
+}
+
+}  // namespace slm::cli

@@ -1,0 +1,18 @@
+#!/usr/bin/env python3
+"""Reads a ctest log and prints 'N passed, N failed, N skipped' as its closing line."""
+import re
+import sys
+
+passed = failed = skipped = 0
+for line in open(sys.argv[1], encoding="utf-8", errors="replace"):
+    m = re.match(r"\s*\d+/\d+ Test\s+#\d+: .*?(\*+)?\s*(Passed|\*{3}Skipped|Skipped|\*{3}Failed|Failed|\*{3}Timeout|Timeout|\*{3}Exception|\*{3}Not Run)", line)
+    if not m:
+        continue
+    word = m.group(2).lstrip("*")
+    if word == "Passed":
+        passed += 1
+    elif word == "Skipped":
+        skipped += 1
+    else:
+        failed += 1
+print(f"{passed} passed, {failed} failed, {skipped} skipped")
