@@ -1,0 +1,61 @@
+// Dialects: how log records of one format map into calls. A table, one row and one file per dialect.
+//
+// A record is one JSON value: a line of a JSONL file or an element of a file that is one array. Dialects are told apart
+// record by record, so a file may mix them.
+// Requires: well-formed JSON; nothing about its shape. Records are hostile input: no parser here throws or trusts.
+// Errors: a record that can't be read gives a reason: a stable token in snake_case, never text of the record.
+// Threads: pure functions.
+// Source: each dialect's file says which mapping it follows and where the format is described.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "call/call.h"
+
+namespace slm::dialects {
+
+// One call as a record tells it. `call.meta.id` isn't set yet, and session, group and source are still the log's own
+// words: the importer replaces them by pseudonyms before anything is stored.
+struct LoggedCall {
+  Call call;
+  std::string_view failure;  // "" or why it counts as failed: "error", "refusal", "empty", "length", "no_response"
+};
+
+class CallSink {
+ public:
+  virtual ~CallSink() = default;
+  // Sees one call, for the time of this call only; false: no more are wanted.
+  virtual bool call(const LoggedCall& call) = 0;
+  // One call was left out because the format says so.
+  virtual void skip(std::string_view reason) = 0;
+};
+
+struct Dialect {
+  std::string_view name;
+  std::string_view about;  // one line for help
+  // How sure that `record` is of this dialect: 0 no, 100 certainly.
+  int (*sniff)(const json::value& record);
+  // Hands over each call of the record, in the order they were made; takes the record apart. "" or the reason why it
+  // can't be read; then no call was handed over.
+  std::string_view (*parse)(json::value& record, CallSink& sink);
+};
+
+std::span<const Dialect> all();
+const Dialect* by_name(std::string_view name);
+// The dialect that is surest of this record; nullptr if none knows it.
+const Dialect* recognise(const json::value& record);
+
+// The rows' functions.
+int sniff_openai_chat(const json::value& record);
+std::string_view parse_openai_chat(json::value& record, CallSink& sink);
+int sniff_messages(const json::value& record);
+std::string_view parse_messages(json::value& record, CallSink& sink);
+int sniff_tau_bench(const json::value& record);
+std::string_view parse_tau_bench(json::value& record, CallSink& sink);
+
+// A conversation's turns each carry the messages before them, which grows with the square of its length. A record that
+// would unfold into more than this is refused ("conversation_too_long").
+inline constexpr uint64_t kMaxUnfoldedBytes = uint64_t{1} << 30;
+
+}  // namespace slm::dialects

@@ -1,0 +1,114 @@
+#include "call/dialects/recognise.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace slm::dialects {
+
+namespace {
+
+constexpr size_t kMaxLabelWords = 4, kMaxLabelBytes = 40;
+constexpr size_t kMinFrameBytes = 5;  // "Text:" is the shortest frame that counts
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+bool has_part(const json::object& message, std::string_view type) {
+  const auto* parts = get_array(message, "content");
+  return parts != nullptr && std::any_of(parts->begin(), parts->end(), [&](const json::value& part) {
+           return part.is_object() && get_string(part.get_object(), "type") == type;
+         });
+}
+
+// "support-chat", "chat/v2", "ChatBot"; not "openai.chat.completions".
+bool is_chat_label(std::string_view site) {
+  std::string word;
+  bool chat = false, completion = false;
+  const auto end_word = [&] {
+    chat = chat || word == "chat" || word == "chatbot" || word == "smalltalk";
+    completion = completion || word == "completion" || word == "completions";
+    word.clear();
+  };
+  for (const char c : site) {
+    const bool upper = c >= 'A' && c <= 'Z';
+    if (upper || (c >= 'a' && c <= 'z'))
+      word += upper ? static_cast<char>(c - 'A' + 'a') : c;
+    else
+      end_word();
+  }
+  end_word();
+  return chat && !completion;
+}
+
+bool is_structured(std::string_view text) {
+  const auto framed = [&](char open, char close) { return text.front() == open && text.back() == close; };
+  return framed('{', '}') || framed('[', ']') || framed('<', '>') || text.starts_with("```");
+}
+
+bool is_label(std::string_view text) {
+  if (text.size() > kMaxLabelBytes) return false;
+  const char last = text.back();
+  if (last == '.' || last == '!' || last == '?') return false;
+  size_t n_words = 1;
+  for (size_t i = 1; i < text.size(); ++i) n_words += is_space(text[i]) && !is_space(text[i - 1]);
+  return n_words <= kMaxLabelWords;
+}
+
+bool wants_json(const json::object* params) {
+  if (params == nullptr) return false;
+  const auto* format = get_object(*params, "response_format");
+  return format != nullptr && get_string(*format, "type").starts_with("json");
+}
+
+// Do user turns share a written frame, as few-shot examples do: the same first words up to a colon or a line's end?
+bool share_frame(const std::vector<std::string>& turns) {
+  std::string_view common = turns.front();
+  for (const auto& turn : turns) {
+    const auto ends = std::mismatch(common.begin(), common.end(), turn.begin(), turn.end());
+    common = common.substr(0, static_cast<size_t>(ends.first - common.begin()));
+  }
+  const size_t mark = common.find_last_of(":\n");
+  return mark != std::string_view::npos && mark + 1 >= kMinFrameBytes;
+}
+
+}  // namespace
+
+bool is_conversation(const json::array& messages) {
+  std::vector<std::string> turns;
+  for (const auto& message : messages) {
+    const auto* object = message.if_object();
+    if (object != nullptr && get_string(*object, "role") == "user") turns.push_back(content_text(*object));
+  }
+  return turns.size() >= 2 && !share_frame(turns);
+}
+
+std::string_view failure_of(const CallBody& body) {
+  if (!body.error.is_null()) return "error";
+  const auto* answer = answer_of(body);
+  if (answer == nullptr) return "no_response";
+  const auto finish = get_string(body.choices.front().get_object(), "finish_reason");
+  if (finish == "content_filter" || !get_string(*answer, "refusal").empty() || has_part(*answer, "refusal"))
+    return "refusal";
+  if (finish == "length") return "length";
+  if (!answer->contains("tool_calls") && !answer->contains("audio") && trim(content_text(*answer)).empty())
+    return "empty";
+  return {};
+}
+
+bool is_human_facing(const Exchange& exchange) {
+  if (exchange.stated) return *exchange.stated;
+  if (exchange.answer == nullptr || exchange.answer->contains("tool_calls")) return false;
+  if (is_chat_label(exchange.site)) return true;
+  const std::string content = content_text(*exchange.answer);
+  const std::string_view text = trim(content);
+  if (text.empty() || wants_json(exchange.params) || is_structured(text) || is_label(text)) return false;
+  return exchange.conversation;
+}
+
+}  // namespace slm::dialects
