@@ -1,0 +1,292 @@
+#include "collect/importer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "call/dialects/dialect.h"
+#include "collect/occurrences.h"
+#include "core/hash.h"
+#include "schema/json.h"
+
+namespace slm::collect {
+
+namespace {
+
+using dialects::Dialect;
+using dialects::LoggedCall;
+
+constexpr std::string_view kWeightZero = "weight_0";
+constexpr unsigned kMaxDepth = 128;
+
+bool is_valid_utf8(std::string_view text) {
+  size_t i = 0;
+  const auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
+  const auto tail = [&](size_t at, unsigned lowest = 0x80, unsigned highest = 0xbf) {
+    return byte(at) >= lowest && byte(at) <= highest;
+  };
+  while (i < text.size()) {
+    const unsigned c = byte(i);
+    if (c < 0x80) {
+      i += 1;
+    } else if (c >= 0xc2 && c <= 0xdf) {
+      if (!tail(i + 1)) return false;
+      i += 2;
+    } else if (c >= 0xe0 && c <= 0xef) {
+      if (!tail(i + 1, c == 0xe0 ? 0xa0 : 0x80, c == 0xed ? 0x9f : 0xbf) || !tail(i + 2)) return false;
+      i += 3;
+    } else if (c >= 0xf0 && c <= 0xf4) {
+      if (!tail(i + 1, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) || !tail(i + 2) || !tail(i + 3)) return false;
+      i += 4;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+void add_tally(std::map<std::string, Tally>& tallies, const std::string& name, const CallMeta& meta) {
+  const bool room = tallies.size() < kMaxTallies || tallies.contains(name);
+  Tally& tally = tallies[room ? name : "(others)"];
+  tally.n_calls += 1;
+  tally.n_hci += meta.flags.hci;
+  tally.n_failed += meta.flags.failed;
+  tally.n_in += meta.usage.n_in.value_or(0);
+  tally.n_out += meta.usage.n_out.value_or(0);
+}
+
+class Importer final : public dialects::CallSink {
+ public:
+  Importer(const ImportOptions& options, const ImportTools& tools)
+      : options_(options), tools_(tools), progress_(tools.progress != nullptr ? *tools.progress : null_progress()) {}
+
+  Result<Report> run(const std::vector<Input>& inputs);
+
+  bool call(const LoggedCall& logged) override;
+  void skip(std::string_view reason) override { count_drop(reason); }
+
+ private:
+  Status read_input(const Input& input);
+  void read_record(const Input& input, const RecordReader::Record& record);
+  void bad_record(const Input& input, int64_t line, std::string_view reason, std::string_view detail = {});
+  void count_drop(std::string_view reason) { report_.dropped[std::string(reason)] += 1; }
+  void count_call(const LoggedCall& logged);
+  Status store_call(const LoggedCall& logged);
+  Result<CallId> make_id(const store::Tag& tag);
+
+  const ImportOptions& options_;
+  const ImportTools& tools_;
+  Progress& progress_;
+  const Dialect* forced_ = nullptr;
+  const Dialect* dialect_ = nullptr;  // of the record being read
+  std::unique_ptr<store::Appender> appender_;
+  Occurrences occurrences_;
+  Report report_;
+  Status status_;  // what stopped call()
+};
+
+Result<Report> Importer::run(const std::vector<Input>& inputs) {
+  if (!options_.format.empty()) {
+    forced_ = dialects::by_name(options_.format);
+    if (forced_ == nullptr) {
+      std::string names;
+      for (const auto& dialect : dialects::all()) names += fmt::format("{}{}", names.empty() ? "" : ", ", dialect.name);
+      return fail(ErrorCode::kUsage, fmt::format("unknown format \"{}\"; known: {}", options_.format, names));
+    }
+  }
+  if (tools_.store != nullptr) {
+    SLM_TRY(appender_, tools_.store->append(store::Store::Space::kRaw, {.batch_calls = options_.batch_calls}));
+  }
+  uint64_t total = 0;
+  for (const auto& input : inputs) total += input.n_bytes;
+  progress_.start("reading logs", total);
+  Status status;
+  for (const auto& input : inputs) {
+    status = read_input(input);
+    if (!status) break;
+  }
+  // What was read before an interruption or a damaged disk is good; after an error of the store it isn't asked again.
+  if (appender_ != nullptr && status_) {
+    if (auto flushed = appender_->flush(); !flushed) status = std::move(flushed);
+  }
+  progress_.finish();
+  if (!status && status.error().code == ErrorCode::kInterrupted)
+    return fail(ErrorCode::kInterrupted,
+                fmt::format("interrupted after {} records; {} calls were stored and stay", report_.n_records,
+                            appender_ != nullptr ? appender_->n_added() : 0),
+                "give the same command again: what is stored is passed over");
+  SLM_CHECK(std::move(status));
+
+  if (report_.n_bad > options_.n_warnings)
+    progress_.warn(fmt::format("{} further records could not be read", report_.n_bad - options_.n_warnings));
+  if (report_.n_records == 0)
+    return fail(ErrorCode::kBadInput,
+                fmt::format("the log is empty: no record in {} file{} ({} bytes)", report_.n_files,
+                            report_.n_files == 1 ? "" : "s", report_.n_bytes),
+                "give a file of calls, one JSON record a line: slmconv collect LOG.jsonl");
+  if (report_.n_bad == report_.n_records) {
+    std::string reasons;
+    for (const auto& [reason, n] : report_.dropped)
+      reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", n, reason);
+    return fail(ErrorCode::kBadInput, fmt::format("none of {} records could be read ({})", report_.n_records, reasons),
+                "slmconv collect --help lists the formats; --format forces one");
+  }
+  report_.too_many_skipped =
+      static_cast<double>(report_.n_bad) > options_.max_skipped * static_cast<double>(report_.n_records);
+  return std::move(report_);
+}
+
+Status Importer::read_input(const Input& input) {
+  std::unique_ptr<ByteSource> source;
+  if (input.path.empty()) {
+    if (tools_.in == nullptr) return fail(ErrorCode::kUsage, "standard input isn't available here");
+    source = stream_source(*tools_.in);
+  } else {
+    SLM_TRY(source, open_file_source(input.path));
+  }
+  report_.n_files += 1;
+  occurrences_.clear();
+  RecordReader reader(*source, options_.max_record_bytes);
+  const uint64_t bytes_before = report_.n_bytes;
+  RecordReader::Record record;
+  for (;;) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
+    auto more = reader.next(record);
+    report_.n_bytes = bytes_before + reader.n_bytes_read();
+    if (!more) return fail(std::move(more).error());
+    if (!*more) return {};
+    report_.n_records += 1;
+    read_record(input, record);
+    if (!status_) return status_;
+    progress_.advance(report_.n_bytes);
+  }
+}
+
+void Importer::read_record(const Input& input, const RecordReader::Record& record) {
+  if (!record.bad.empty()) {
+    bad_record(input, record.line, record.bad,
+               fmt::format("{} bytes, limit {}", record.n_bytes, options_.max_record_bytes));
+    return;
+  }
+  auto value = parse_json(record.text, kMaxDepth);
+  if (!value) {
+    // The parser's message speaks of offsets, never of the text.
+    if (is_valid_utf8(record.text))
+      bad_record(input, record.line, "not_json", value.error().message);
+    else
+      bad_record(input, record.line, "invalid_utf8", fmt::format("{} bytes", record.n_bytes));
+    return;
+  }
+  dialect_ = forced_ != nullptr ? forced_ : dialects::recognise(*value);
+  if (dialect_ == nullptr) {
+    bad_record(input, record.line, "unknown_format", "no known dialect; --format forces one");
+    return;
+  }
+  const std::string_view reason = dialect_->parse(*value, *this);
+  if (!reason.empty()) bad_record(input, record.line, reason, fmt::format("as {}", dialect_->name));
+}
+
+void Importer::bad_record(const Input& input, int64_t line, std::string_view reason, std::string_view detail) {
+  report_.n_bad += 1;
+  count_drop(reason);
+  if (report_.n_bad <= options_.n_warnings)
+    progress_.warn(fmt::format("{}:{}: {} ({})", input.name, line, reason, detail));
+}
+
+bool Importer::call(const LoggedCall& logged) {
+  count_call(logged);
+  if (options_.no_hci && logged.call.meta.flags.hci) {
+    count_drop("human_facing");
+    return true;
+  }
+  if (!logged.failure.empty()) report_.failed[std::string(logged.failure)] += 1;
+  if (tools_.store == nullptr)
+    report_.n_added += 1;
+  else
+    status_ = store_call(logged);
+  return status_.has_value();
+}
+
+void Importer::count_call(const LoggedCall& logged) {
+  const CallMeta& meta = logged.call.meta;
+  report_.n_calls += 1;
+  report_.n_hci += meta.flags.hci;
+  report_.n_bad_session += meta.flags.bad_session;
+  report_.n_truth += meta.has_truth;
+  report_.n_vision += meta.flags.vision;
+  add_tally(report_.dialects, std::string(dialect_->name), meta);
+  add_tally(report_.sites, meta.site, meta);
+  add_tally(report_.models, meta.model, meta);
+  if (meta.time_ms) {
+    report_.first_ms = std::min(report_.first_ms.value_or(*meta.time_ms), *meta.time_ms);
+    report_.last_ms = std::max(report_.last_ms.value_or(*meta.time_ms), *meta.time_ms);
+  }
+}
+
+// 128 random bits. A store made for demonstrations must come out the same every time: there the id follows from the
+// tag.
+Result<CallId> Importer::make_id(const store::Tag& tag) {
+  CallId id;
+  if (tools_.store->opened_info().demo) {
+    Sha256 hash;
+    hash.update("slmconv demo call id");
+    hash.update(ByteSpan(tag));
+    const Digest digest = hash.finish();
+    std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
+  } else {
+    if (tools_.random == nullptr) return fail(ErrorCode::kUnexpected, "no source of randomness for call ids");
+    tools_.random->fill(id.bytes);
+  }
+  return id;
+}
+
+Status Importer::store_call(const LoggedCall& logged) {
+  const store::Store& store = *tools_.store;
+  const CallBody& body = logged.call.body;
+  CallMeta meta = logged.call.meta;
+
+  const std::string content = canonical_text(body);
+  SLM_TRY(store::Tag tag, store.content_tag(content, meta.time_ms, 0));
+  uint64_t key = 0;
+  std::memcpy(&key, tag.data(), sizeof key);
+  if (const uint64_t occurrence = occurrences_.count(key); occurrence > 0) {
+    SLM_TRY(tag, store.content_tag(content, meta.time_ms, occurrence));
+  }
+
+  SLM_TRY(meta.id, make_id(tag));
+  store::NewCall call;
+  call.id = meta.id;
+  call.tag = tag;
+  call.time_ms = meta.time_ms;
+  call.source = meta.source;
+  for (std::string* name : {&meta.session, &meta.group})
+    if (!name->empty()) {
+      SLM_TRY(*name, store.pseudonym("ses", *name));
+    }
+  if (!meta.source.empty()) {
+    SLM_TRY(meta.source, store.pseudonym("src", meta.source));
+  }
+  call.meta = json::serialize(to_json(meta));
+  call.body = json::serialize(to_json(body));
+  SLM_TRY(const bool added, appender_->add(std::move(call)));
+  if (added)
+    report_.n_added += 1;
+  else
+    count_drop("already_stored");
+  return {};
+}
+
+}  // namespace
+
+int64_t Report::excluded() const {
+  const auto it = dropped.find(std::string(kWeightZero));
+  return it == dropped.end() ? 0 : it->second;
+}
+
+Result<Report> import_logs(const std::vector<Input>& inputs, const ImportOptions& options, const ImportTools& tools) {
+  return Importer(options, tools).run(inputs);
+}
+
+}  // namespace slm::collect

@@ -1,0 +1,152 @@
+#include "commands/collect.h"
+
+#include <fmt/format.h>
+
+#include "call/dialects/dialect.h"
+#include "collect/importer.h"
+#include "store/store.h"
+
+namespace slm::cli {
+namespace {
+
+struct CollectFlags {
+  std::vector<std::string> paths;
+  collect::ImportOptions import;
+  bool dry_run = false;
+};
+
+std::string formats_help() {
+  std::string text = "Dialect to read every record as, instead of finding it:";
+  for (const auto& dialect : dialects::all()) text += fmt::format("\n  {} ({})", dialect.name, dialect.about);
+  return text;
+}
+
+std::string shown_name(const std::string& name) { return name.empty() ? "(none)" : name; }
+
+json::object to_json(const std::map<std::string, int64_t>& counts) {
+  json::object out;
+  for (const auto& [name, n] : counts) out.emplace(name, n);
+  return out;
+}
+
+json::object calls_by_name(const std::map<std::string, collect::Tally>& tallies) {
+  json::object out;
+  for (const auto& [name, tally] : tallies) out.emplace(shown_name(name), tally.n_calls);
+  return out;
+}
+
+std::string list_counts(const std::map<std::string, int64_t>& counts) {
+  std::string text;
+  for (const auto& [name, n] : counts) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", n, name);
+  return text;
+}
+
+void show_sites(Reporter& out, const collect::Report& report) {
+  for (const auto& [site, tally] : report.sites)
+    out.row({{"site", shown_name(site)},
+             {"n_calls", tally.n_calls},
+             {"n_human_facing", tally.n_hci},
+             {"n_failed", tally.n_failed},
+             {"n_in_tokens", tally.n_in},
+             {"n_out_tokens", tally.n_out}});
+  if (!report.sites.empty()) out.end_table();
+}
+
+std::vector<std::string> describe(const collect::Report& report, bool dry_run) {
+  std::vector<std::string> lines;
+  lines.push_back(fmt::format("{} records in {} file{}, {} calls: {} {}", report.n_records, report.n_files,
+                              report.n_files == 1 ? "" : "s", report.n_calls, report.n_added,
+                              dry_run ? "would be stored" : "stored now"));
+  if (!report.dropped.empty()) lines.push_back("left out: " + list_counts(report.dropped));
+  std::map<std::string, int64_t> names;
+  for (const auto& [name, tally] : report.dialects) names[name] = tally.n_calls;
+  lines.push_back("dialect: " + list_counts(names));
+  if (dry_run) {
+    names.clear();
+    for (const auto& [name, tally] : report.models) names[shown_name(name)] = tally.n_calls;
+    lines.push_back("model: " + list_counts(names));
+  }
+  if (report.first_ms)
+    lines.push_back(fmt::format("time: {} to {}", format_utc(*report.first_ms), format_utc(*report.last_ms)));
+  lines.push_back(fmt::format("human-facing: {}", report.n_hci));
+  if (!report.failed.empty()) lines.push_back("failed, kept with a flag: " + list_counts(report.failed));
+  if (report.n_bad_session > 0) lines.push_back(fmt::format("of failed sessions: {}", report.n_bad_session));
+  return lines;
+}
+
+Summary summarise(const collect::Report& report, const CollectFlags& flags) {
+  Summary summary;
+  summary.n_in = report.n_in();
+  summary.n_out = report.n_added;
+  summary.dropped = report.dropped;
+  summary.changed = !flags.dry_run && report.n_added > 0;
+  summary.lines = describe(report, flags.dry_run);
+  json::object& extra = summary.extra;
+  extra["dry_run"] = flags.dry_run;
+  extra["n_files"] = report.n_files;
+  extra["n_bytes"] = report.n_bytes;
+  extra["n_records"] = report.n_records;
+  extra["n_unreadable"] = report.n_bad;
+  extra["n_calls"] = report.n_calls;
+  extra["n_human_facing"] = report.n_hci;
+  extra["n_bad_session"] = report.n_bad_session;
+  extra["n_truth"] = report.n_truth;
+  extra["failed"] = to_json(report.failed);
+  extra["dialects"] = calls_by_name(report.dialects);
+  extra["sites"] = calls_by_name(report.sites);
+  extra["models"] = calls_by_name(report.models);
+  extra["first"] = report.first_ms ? json::value(format_utc(*report.first_ms)) : json::value();
+  extra["last"] = report.last_ms ? json::value(format_utc(*report.last_ms)) : json::value();
+  if (report.too_many_skipped) {
+    summary.code = ErrorCode::kTooManySkipped;
+    summary.message = fmt::format("{} of {} records could not be read, more than --max-skipped {} allows", report.n_bad,
+                                  report.n_records, flags.import.max_skipped);
+    summary.hint = "look at the warnings above; --max-skipped 1 accepts any share";
+  }
+  return summary;
+}
+
+Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
+  std::unique_ptr<store::Store> store;
+  if (!flags.dry_run) {
+    if (context.globals.store.empty())
+      return fail(ErrorCode::kUsage, "collect needs a store", "slmconv --store DIR collect …, or collect --dry-run");
+    store::OpenOptions open;
+    open.identity = context.globals.identity;
+    open.role = store::Role::kCollector;
+    open.write = true;
+    open.random = context.random;
+    open.clock = context.clock;
+    SLM_TRY(store, store::Store::open(context.globals.store, open));
+  }
+  SLM_TRY(const auto inputs, collect::expand_inputs(flags.paths));
+  const collect::ImportTools tools{store.get(), context.random, context.out, context.in};
+  SLM_TRY(const auto report, collect::import_logs(inputs, flags.import, tools));
+  if (flags.dry_run) show_sites(*context.out, report);
+  return summarise(report, flags);
+}
+
+}  // namespace
+
+void add_collect(CLI::App& app, Context& context) {
+  auto* sub =
+      app.add_subcommand("collect", "S1: store logged calls from files, sealed and with their sources anonymised");
+  auto flags = std::make_shared<CollectFlags>();
+  auto& import = flags->import;
+  sub->add_option("paths", flags->paths,
+                  "Log files, folders (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
+      ->type_name("PATH")
+      ->required();
+  sub->add_option("--format", import.format, formats_help())->type_name("DIALECT");
+  sub->add_flag("--no-hci", import.no_hci, "Leave out calls whose answer speaks to a human");
+  sub->add_flag("--dry-run", flags->dry_run, "Say what the log holds and store nothing; needs no store");
+  sub->add_option("--max-skipped", import.max_skipped, "Share of unreadable records above which the exit code is 3")
+      ->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--max-line-bytes", import.max_record_bytes, "Longest record that is read")
+      ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
+  sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what an interruption can lose")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
+}
+
+}  // namespace slm::cli
