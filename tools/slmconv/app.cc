@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <new>
 #include <ostream>
+#include <sstream>
 
 #include "command.h"
 #include "commands/all.h"
@@ -57,10 +58,79 @@ void add_globals(CLI::App& app, Globals& g) {
 }  // namespace
 
 void Context::on(CLI::App* sub, std::string name, std::function<Result<Summary>()> action) {
-  sub->final_callback([this, name = std::move(name), action = std::move(action)] {
+  sub->final_callback([this, sub, name = std::move(name), action = std::move(action)] {
+    if (!sub->get_subcommands().empty()) return;  // a command inside it was chosen, and has set itself
     command = name;
     run = action;
   });
+}
+
+namespace {
+
+// Builds the parser around `context`; the chosen command's action is left in context.run.
+void build_app(CLI::App& app, Context& context) {
+  app.footer(exit_code_footer());
+  app.set_version_flag("--version", std::string(tool_version()));
+  app.require_subcommand(1);
+  app.option_defaults()->always_capture_default();
+  add_globals(app, context.globals);
+  add_all_commands(app, context);
+  app.fallthrough();
+  for (auto* sub : app.get_subcommands({})) {
+    sub->fallthrough();
+    for (auto* inner : sub->get_subcommands({})) inner->fallthrough();
+  }
+}
+
+// Parses; on failure gives the error (for help and version: nothing, with `shown` true after printing them).
+std::optional<Error> parse(CLI::App& app, const std::vector<std::string>& args, Streams& streams, bool& shown) {
+  std::vector<std::string> reversed = with_environment(args);
+  std::reverse(reversed.begin(), reversed.end());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) {
+      app.exit(e, streams.out, streams.err);
+      shown = true;
+      return std::nullopt;
+    }
+    // CLI11 says only that a command is required when the one given isn't known.
+    std::string message = e.what();
+    if (app.get_subcommands().empty() && app.remaining_size() > 0)
+      message = fmt::format("unknown command or flag: {}", app.remaining().front());
+    return Error{ErrorCode::kUsage, message, "slmconv --help"};
+  }
+  return std::nullopt;
+}
+
+Result<Summary> run_chosen(Context& context) {
+  if (!context.run) return fail(ErrorCode::kUnexpected, "no command was run");
+  try {
+    return context.run();
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::kOutOfMemory, "out of memory");
+  } catch (const std::exception& e) {
+    // A bug: every room converts what its libraries throw. Only the type is shown: the text might quote a record.
+    return fail(ErrorCode::kUnexpected, fmt::format("internal error ({})", typeid(e).name()));
+  }
+}
+
+}  // namespace
+
+Result<Summary> run_nested(const std::vector<std::string>& args, Context& parent, Reporter& reporter) {
+  Context context;
+  context.globals = parent.globals;
+  context.clock = parent.clock;
+  context.random = parent.random;
+  context.in = parent.in;
+  context.out = &reporter;
+  CLI::App app("", "slmconv");
+  build_app(app, context);
+  std::ostringstream nowhere;
+  Streams streams{*parent.in, nowhere, nowhere};
+  bool shown = false;
+  if (auto error = parse(app, args, streams, shown)) return fail(std::move(*error));
+  return run_chosen(context);
 }
 
 int run_command_line(const std::vector<std::string>& args, Streams streams, Clock& clock, Random& random) {
@@ -74,47 +144,21 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
   };
 
   CLI::App app("Turns an agent's LLM calls into specialist small models, and proves which calls they can take over.", "slmconv");
-  app.footer(exit_code_footer());
-  app.set_version_flag("--version", std::string(tool_version()));
-  app.require_subcommand(1);
-  app.option_defaults()->always_capture_default();
-  add_globals(app, context.globals);
-  add_all_commands(app, context);
-  app.fallthrough();
-  for (auto* sub : app.get_subcommands({})) {
-    sub->fallthrough();
-    for (auto* inner : sub->get_subcommands({})) inner->fallthrough();
-  }
-
-  std::vector<std::string> reversed = with_environment(args);
-  std::reverse(reversed.begin(), reversed.end());
-  try {
-    app.parse(reversed);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e, streams.out, streams.err) == 0 ? 0 : exit_code(ErrorCode::kUsage);
+  build_app(app, context);
+  bool shown = false;
+  if (const auto error = parse(app, args, streams, shown)) {
     const bool as_json = std::find(args.begin(), args.end(), "--json") != args.end();
-    // CLI11 says only that a command is required when the one given isn't known.
-    std::string message = e.what();
-    if (app.get_subcommands().empty() && app.remaining_size() > 0)
-      message = fmt::format("unknown command or flag: {}", app.remaining().front());
-    make_reporter(as_json)->error("", {ErrorCode::kUsage, message, "slmconv --help"});
-    return exit_code(ErrorCode::kUsage);
+    make_reporter(as_json)->error("", *error);
+    return exit_code(error->code);
   }
+  if (shown) return 0;
   if (context.globals.quiet) set_log_level(LogLevel::kQuiet);
   else if (context.globals.verbose > 1) set_log_level(LogLevel::kDebug);
   else if (context.globals.verbose == 1) set_log_level(LogLevel::kInfo);
 
   const auto reporter = make_reporter(context.globals.json);
   context.out = reporter.get();
-  Result<Summary> result = fail(ErrorCode::kUnexpected, "no command was run");
-  try {
-    if (context.run) result = context.run();
-  } catch (const std::bad_alloc&) {
-    result = fail(ErrorCode::kOutOfMemory, "out of memory");
-  } catch (const std::exception& e) {
-    // A bug: every room converts what its libraries throw. Only the type is shown: the text might quote a record.
-    result = fail(ErrorCode::kUnexpected, fmt::format("internal error ({})", typeid(e).name()));
-  }
+  const Result<Summary> result = run_chosen(context);
   if (!result) {
     reporter->error(context.command, result.error());
     return exit_code(result.error().code);

@@ -83,4 +83,7 @@ struct Streams {
 };
 int run_command_line(const std::vector<std::string>& args, Streams streams, Clock& clock, Random& random);
 
+// Runs a further command inside one (a pipeline's step), with the parent's globals unless args say otherwise.
+Result<Summary> run_nested(const std::vector<std::string>& args, Context& parent, Reporter& reporter);
+
 }  // namespace slm::cli
