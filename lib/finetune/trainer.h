@@ -1,0 +1,104 @@
+// The training loop for full weights and LoRA alike: batches from a source, AdamW, validation with early stopping,
+// checkpoints that continue exactly.
+//
+// A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
+//   micro-batches doesn't matter.
+// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the loss
+//   stops being finite; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
+//   and `save` return.
+// Threads: one trainer at a time per decoder.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/bytes.h"
+#include "core/time.h"
+#include "finetune/optimiser.h"
+#include "nn/decoder.h"
+
+namespace slm::finetune {
+
+// Where training batches come from. Its state is small: a position that leads to the same batches again.
+class BatchSource {
+ public:
+  virtual ~BatchSource() = default;
+  // The micro-batches of the next step; never empty.
+  virtual Result<std::vector<nn::RowBatch>> next() = 0;
+  virtual json::object position() const = 0;
+  virtual Status seek(const json::object& position) = 0;
+};
+
+struct StepReport {
+  int64_t step = 0, n_steps = 0;  // step counts from 1
+  double loss = 0;                // nats a token
+  double rate = 0, grad_norm = 0;
+  int64_t n_tokens = 0;           // seen so far
+  double tokens_per_s = 0;        // of this run
+  double seconds_left = 0;
+};
+struct ValidationReport {
+  int64_t step = 0;
+  double loss = 0, accuracy = 0;  // of tokens, predicted with the truth before them
+  bool best = false;
+};
+
+struct TrainOptions {
+  Schedule schedule;
+  AdamWOptions adamw;
+  uint64_t seed = 0;
+  int64_t validate_every = 0;    // steps; 0: never
+  int patience = 0;              // stop after so many validations without a better one; 0: never
+  int64_t checkpoint_every = 0;  // steps; 0: only when interrupted
+  std::string identity;          // of data and settings, by the caller; a checkpoint with another one is refused
+};
+
+struct TrainResult {
+  int64_t n_steps = 0, n_tokens = 0;
+  double seconds = 0;              // of this run
+  double loss = 0;                 // of the last step
+  int64_t best_step = 0;           // 0: no validation
+  double best_loss = 0, best_accuracy = 0;
+  bool stopped_early = false;
+};
+
+struct TrainHooks {
+  std::function<void(const StepReport&)> on_step;
+  std::function<void(const ValidationReport&)> on_validation;
+  std::function<Status(const Bytes& checkpoint)> save;
+};
+
+class Trainer {
+ public:
+  Trainer(nn::Decoder& decoder, BatchSource& source, TrainOptions options, Clock& clock);
+
+  // Batches that validation measures; none: no validation.
+  void set_validation(std::vector<nn::RowBatch> batches) { validation_ = std::move(batches); }
+  // Continues from a checkpoint's bytes: same weights, moments, position and early-stopping state.
+  Status resume(ByteSpan checkpoint);
+  // Trains to the end of the schedule or until validation stops it; with validation, the best weights are put back.
+  Result<TrainResult> run(const TrainHooks& hooks = {});
+
+ private:
+  Result<StepReport> one_step();
+  Result<ValidationReport> validate();
+  Bytes checkpoint();
+  void keep_best();
+  void restore_best();
+
+  nn::Decoder& decoder_;
+  BatchSource& source_;
+  TrainOptions options_;
+  Clock& clock_;
+  AdamW optimiser_;
+  std::vector<nn::RowBatch> validation_;
+  int64_t step_ = 0, n_tokens_ = 0;
+  double last_loss_ = 0;
+  int64_t best_step_ = 0;
+  double best_loss_ = 0, best_accuracy_ = 0;
+  int since_best_ = 0;
+  std::vector<at::Tensor> best_;
+};
+
+}  // namespace slm::finetune

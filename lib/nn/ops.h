@@ -1,0 +1,58 @@
+// The decoder's fused operations with their gradients. On a CPU in float32 or bfloat16 they run the kernels of kernels.h;
+// anywhere else (CUDA, float64) plain ATen operations that compute the same: the reference the tests compare with.
+//
+// Shapes: N = rows · length tokens, d width, H query heads, K key/value heads, D head width, F ffn width, V vocabulary.
+//   The residual stream is float32 (float64 in a float64 model); what goes into and out of matrix products has the
+//   model's compute type.
+// Requires: contiguous tensors. Exceptions of torch pass through: callers in this room convert them.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+namespace slm::nn {
+
+struct AttentionShape {
+  int64_t rows, length, n_heads, n_kv, head_dim;
+};
+
+// Rotation tables and who sees whom. starts[i] is the first position in its row that token i sees; the last is itself.
+// So several sequences packed in one row don't see each other, and padding isn't seen by anything before it.
+struct AttentionContext {
+  at::Tensor cos, sin;   // [positions, D/2] float32 (float64 in a float64 model)
+  at::Tensor positions;  // [N] int32
+  at::Tensor starts;     // [N] int32
+};
+
+struct NormOut {
+  at::Tensor sum;     // x + y, the new residual stream
+  at::Tensor normed;  // in the compute type
+};
+// RMS norm of x + y; y may be undefined.
+NormOut add_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, double eps, at::ScalarType compute);
+
+// [N, 2F] → [N, F]
+at::Tensor swiglu(const at::Tensor& gate_up);
+
+// qkv [N, (H + 2K)·D] → [N, H·D]: rotary, then causal attention within each token's own sequence.
+at::Tensor attention(const at::Tensor& qkv, const AttentionContext& context, const AttentionShape& shape);
+
+// The same without a gradient, giving the rotated keys and the values for a cache: each [rows, K, T, D].
+struct AttentionParts {
+  at::Tensor out, keys, values;
+};
+AttentionParts attention_with_cache(const at::Tensor& qkv, const AttentionContext& context, const AttentionShape& shape);
+
+struct CrossEntropy {
+  at::Tensor loss;   // float64 scalar: Σ weight · −log softmax(h Wᵀ)[target]
+  int64_t hits = 0;  // positions of weight ≠ 0 whose target is the most likely token
+};
+// h [P, d], weight [V, d], targets [P] int32, weights [P] float32. Logits exist only for a few hundred rows at a time.
+CrossEntropy linear_cross_entropy(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& targets,
+                                  const at::Tensor& weights);
+
+// True if the kernels serve this tensor.
+bool has_kernel(const at::Tensor& tensor);
+
+}  // namespace slm::nn
