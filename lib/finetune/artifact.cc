@@ -1,0 +1,89 @@
+#include "finetune/artifact.h"
+
+#include <fmt/format.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "schema/artifacts.h"
+
+namespace slm::finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kConfigFile = "adapter_config.json";
+constexpr std::string_view kWeightsFile = "adapter_model.safetensors";
+
+fs::path sealed_path(const fs::path& dir, std::string_view file) { return dir / fmt::format("{}.sealed", file); }
+// The name an encapsulation is kept under.
+std::string sealed_name(std::string_view id, std::string_view file) { return fmt::format("{}/{}/{}", kStep, id, file); }
+
+Result<Bytes> open_checked(store::Store& store, const Manifest& manifest, std::string_view file) {
+  const fs::path dir = artifact_dir(store.dir(), kStep, manifest.id);
+  SLM_TRY(Bytes bytes, store.open_sealed_file(sealed_path(dir, file), sealed_name(manifest.id, file)));
+  const auto output = manifest.outputs.find(std::string(file));
+  if (output == manifest.outputs.end() || output->second != to_hex(sha256(bytes)))
+    return fail(ErrorCode::kIntegrity, fmt::format("adapter {}: {} isn't what its manifest names", manifest.id, file),
+                "slmconv store verify");
+  return bytes;
+}
+
+Result<std::string> config_string(const Manifest& manifest, std::string_view key) {
+  return want_string(manifest.config, key, fmt::format("manifest {} of {}", manifest.id, kStep));
+}
+
+}  // namespace
+
+Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFiles& files) {
+  manifest.step = kStep;
+  SLM_TRY(const std::string task, config_string(manifest, "task"));
+  SLM_CHECK(config_string(manifest, "base"));
+  SLM_CHECK(config_string(manifest, "base_digest"));
+  const ByteSpan config = as_bytes(files.config_json);
+  manifest.outputs[std::string(kConfigFile)] = to_hex(sha256(config));
+  manifest.outputs[std::string(kWeightsFile)] = to_hex(sha256(files.weights));
+  manifest.id = manifest.digest().substr(0, 16);
+
+  const fs::path dir = artifact_dir(store.dir(), kStep, manifest.id);
+  std::error_code ec;
+  if (!fs::exists(dir / "manifest.json", ec)) {
+    SLM_CHECK(make_dirs(dir.parent_path()));
+    SLM_TRY(StagedDir staged, StagedDir::create(dir));
+    SLM_CHECK(store.seal_file(sealed_path(staged.path(), kConfigFile), sealed_name(manifest.id, kConfigFile), config));
+    SLM_CHECK(store.seal_file(sealed_path(staged.path(), kWeightsFile), sealed_name(manifest.id, kWeightsFile),
+                              files.weights));
+    SLM_CHECK(write_manifest(staged.path(), manifest));
+    SLM_CHECK(staged.commit());
+  }
+  return set_current(store.dir(), kStep, manifest.id, task);
+}
+
+Result<LoadedAdapter> load_adapter(store::Store& store, const TaskId& task) {
+  LoadedAdapter out;
+  SLM_TRY(out.manifest, adapter_manifest(store.dir(), task));
+  SLM_TRY(const std::string base, config_string(out.manifest, "base"));
+  out.base = base;
+  SLM_TRY(out.base_digest, config_string(out.manifest, "base_digest"));
+  SLM_TRY(const Bytes config, open_checked(store, out.manifest, kConfigFile));
+  out.files.config_json = as_text(config);
+  SLM_TRY(out.files.weights, open_checked(store, out.manifest, kWeightsFile));
+  return out;
+}
+
+std::vector<TaskId> tasks_with_adapter(const std::filesystem::path& store_dir) {
+  std::vector<TaskId> out;
+  for (std::string& key : current_keys(store_dir, kStep)) out.push_back(TaskId{std::move(key)});
+  return out;
+}
+
+Result<Manifest> adapter_manifest(const std::filesystem::path& store_dir, const TaskId& task) {
+  SLM_TRY(Manifest manifest, read_current(store_dir, kStep, task.value));
+  if (get_string(manifest.config, "task") != task.value)
+    return fail(
+        ErrorCode::kManifestMismatch,
+        fmt::format("the current adapter of {} was trained for {}", task.value, get_string(manifest.config, "task")),
+        fmt::format("slmconv finetune {} --lora", task.value));
+  return manifest;
+}
+
+}  // namespace slm::finetune
