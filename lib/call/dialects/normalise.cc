@@ -145,8 +145,10 @@ std::string_view normalise_tools(json::array& tools) {
     auto* object = tool.if_object();
     if (object == nullptr) return "bad_tools";
     if (object->contains("function") || object->contains("custom")) {
-      const auto* named = get_object(*object, object->contains("function") ? "function" : "custom");
+      const std::string_view type = object->contains("function") ? "function" : "custom";
+      const auto* named = get_object(*object, type);
       if (named == nullptr || get_string(*named, "name").empty()) return "bad_tools";
+      if (get_string(*object, "type") != type) object->insert_or_assign("type", type);
     } else if (!get_string(*object, "name").empty()) {
       object->erase("type");
       json::object wrapped({{"type", "function"}}, object->storage());

@@ -1,0 +1,65 @@
+#include "call/dialects/recognise.h"
+
+#include <gtest/gtest.h>
+
+#include "dialect_log.h"
+
+namespace slm::dialects {
+namespace {
+
+bool speaks_to_human(std::string_view site, std::string_view answer, bool conversation = false,
+                     std::string_view params = "{}") {
+  const json::value message = json_of(answer), settings = json_of(params);
+  return is_human_facing({std::nullopt, site, conversation, &settings.as_object(), &message.as_object()});
+}
+
+TEST(HumanFacing, SiteLabels) {
+  const std::string_view hello = R"({"content":"Hello! How can I help you today?"})";
+  for (const auto* site : {"chat", "support-chat", "Chat/v2", "web.chatbot", "SMALLTALK_EN"})
+    EXPECT_TRUE(speaks_to_human(site, hello)) << site;
+  for (const auto* site : {"", "route", "chatter_filter", "openai.chat.completions", "purchase", "chat-completion"})
+    EXPECT_FALSE(speaks_to_human(site, hello)) << site;
+}
+
+TEST(HumanFacing, ToolCallsSpeakToTools) {
+  EXPECT_FALSE(speaks_to_human("chat", R"({"content":"One moment.","tool_calls":[{"function":{"name":"f"}}]})", true));
+}
+
+TEST(HumanFacing, InAConversationOnlyProse) {
+  EXPECT_TRUE(speaks_to_human("", R"({"content":"Sure, I moved your booking."})", true));
+  EXPECT_TRUE(speaks_to_human("", R"({"content":"Done!"})", true));
+  for (const auto* answer : {R"({"content":"shipping"})", R"({"content":"{\"a\": 1}"})", R"({"content":"[1, 2]"})",
+                             R"({"content":"```sql\nselect 1;\n```"})", R"({"content":"<order>7</order>"})",
+                             R"({"content":"  "})", R"({"content":"late parcel complaint"})"})
+    EXPECT_FALSE(speaks_to_human("", answer, true)) << answer;
+  EXPECT_FALSE(speaks_to_human("", R"({"content":"A sentence, but asked for as JSON."})", true,
+                               R"({"response_format":{"type":"json_object"}})"));
+  EXPECT_FALSE(speaks_to_human("", R"({"content":"Sure, I moved your booking."})", false));
+}
+
+TEST(HumanFacing, TheLogDecides) {
+  const json::value message = json_of(R"({"content":"Hello! How are you?"})");
+  EXPECT_FALSE(is_human_facing({false, "chat", true, nullptr, &message.as_object()}));
+  EXPECT_TRUE(is_human_facing({true, "", false, nullptr, nullptr}));
+  EXPECT_FALSE(is_human_facing({std::nullopt, "chat", true, nullptr, nullptr})) << "nothing was said";
+}
+
+TEST(HumanFacing, FewShotExamplesAreNoConversation) {
+  const auto conversation = [](std::initializer_list<std::string_view> turns) {
+    json::array messages;
+    for (const auto turn : turns) {
+      messages.push_back(json::object{{"role", "user"}, {"content", turn}});
+      messages.push_back(json::object{{"role", "assistant"}, {"content", "ok"}});
+    }
+    return is_conversation(messages);
+  };
+  EXPECT_TRUE(conversation({"I lost my card", "It is the blue one"}));
+  EXPECT_TRUE(conversation({"I lost my card", "I lost my keys too"}));
+  EXPECT_FALSE(conversation({"I lost my card"}));
+  EXPECT_FALSE(conversation({"Text: the bus", "Text: the train", "Text: thanks"}));
+  EXPECT_FALSE(conversation({"Rewrite this:\nsend it", "Rewrite this:\ncome here"}));
+  EXPECT_FALSE(conversation({}));
+}
+
+}  // namespace
+}  // namespace slm::dialects
