@@ -1,0 +1,87 @@
+#include "select/registry.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "select/artifact.h"
+
+namespace slm::select {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kConfig = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
+  "vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+  "max_position_embeddings": 64})";
+
+class Registry : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::temp_directory_path() / ("slmconv_registry_" + std::to_string(getpid()));
+    fs::create_directories(dir_ / "weights");
+    write("config.json", kConfig);
+    write("model.safetensors", "weights");
+    write("tokenizer.model", "tokens");
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  void write(const std::string& name, std::string_view text) {
+    std::ofstream(dir_ / "weights" / name, std::ios::binary | std::ios::trunc) << text;
+  }
+  fs::path dir_;
+};
+
+TEST_F(Registry, AddsAndLists) {
+  auto model = inspect_local_model(dir_ / "weights", "", "MIT");
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->name, "weights");
+  EXPECT_TRUE(model->path.is_absolute());
+  ASSERT_TRUE(add_local_model(dir_ / "store", *model));
+  model->name = "again";
+  ASSERT_TRUE(add_local_model(dir_ / "store", *model));
+  ASSERT_TRUE(add_local_model(dir_ / "store", *model)) << "the same name replaces";
+  auto listed = list_local_models(dir_ / "store");
+  ASSERT_TRUE(listed) << listed.error().message;
+  ASSERT_EQ(listed->models.size(), 2u);
+  EXPECT_EQ(listed->models[0].name, "again");
+  EXPECT_EQ(listed->models[1].licence, "MIT");
+  EXPECT_EQ(listed->models[1].config.width, 16);
+
+  fs::remove(dir_ / "weights" / "config.json");
+  listed = list_local_models(dir_ / "store");
+  ASSERT_TRUE(listed);
+  EXPECT_TRUE(listed->models.empty());
+  EXPECT_EQ(listed->unusable.size(), 2u);
+}
+
+TEST_F(Registry, AnEmptyStoreHasNone) {
+  const auto listed = list_local_models(dir_ / "nowhere");
+  ASSERT_TRUE(listed);
+  EXPECT_TRUE(listed->models.empty());
+}
+
+TEST_F(Registry, TheDigestFollowsWhatMakesAnswers) {
+  const auto first = model_digest(dir_ / "weights");
+  ASSERT_TRUE(first);
+  write("README.md", "notes");
+  EXPECT_EQ(*model_digest(dir_ / "weights"), *first);
+  write("tokenizer.model", "others");
+  const auto second = model_digest(dir_ / "weights");
+  EXPECT_NE(*second, *first);
+  write("model.safetensors", "WEIGHTS");
+  EXPECT_NE(*model_digest(dir_ / "weights"), *second);
+}
+
+TEST_F(Registry, Refusals) {
+  EXPECT_FALSE(inspect_local_model(dir_ / "missing", "", ""));
+  EXPECT_EQ(inspect_local_model(dir_ / "weights", "../up", "").error().code, ErrorCode::kUsage);
+  fs::remove(dir_ / "weights" / "model.safetensors");
+  EXPECT_EQ(inspect_local_model(dir_ / "weights", "", "").error().code, ErrorCode::kUnsupportedModel) << "no weights";
+  write("model.safetensors", "w");
+  write("config.json", R"({"model_type": "unheard-of"})");
+  EXPECT_EQ(inspect_local_model(dir_ / "weights", "", "").error().code, ErrorCode::kUnsupportedModel);
+}
+
+}  // namespace
+}  // namespace slm::select
