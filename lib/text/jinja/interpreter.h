@@ -17,8 +17,8 @@ namespace slm::text::jinja {
 
 // One rendering may do this much: evaluated nodes, plus a step per 64 bytes of text and per quarter item of a list
 // made.
-constexpr int64_t kMaxSteps = 20'000'000;
-constexpr size_t kMaxTextBytes = size_t{64} << 20;  // of one string
+constexpr int64_t kMaxSteps = 10'000'000;
+constexpr size_t kMaxTextBytes = size_t{32} << 20;  // of one string
 constexpr int kMaxCallDepth = 1200;                 // nested evaluations, macro calls included
 
 struct Arguments {

@@ -30,13 +30,13 @@ Value strip_method(I&, const V& v, const A& a) {
   return text_value(strip(v.as_string(), chars, kLeft, kRight));
 }
 
-// Runs of white space apart, at most `limit` cuts; from_right cuts the last ones.
+// Cuts at runs of white space, at most `limit` times; from_right makes the last cuts. What isn't cut keeps its spaces.
 std::vector<std::string> split_space(std::string_view text, int64_t limit, bool from_right) {
   std::vector<std::string> out;
   std::string_view rest = strip(text, nullptr, !from_right, from_right);
   while (!rest.empty()) {
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      out.emplace_back(strip(rest, nullptr, from_right, !from_right));
+      out.emplace_back(rest);
       break;
     }
     size_t begin = 0, end = 0;  // the next white space in rest
@@ -58,7 +58,6 @@ std::vector<std::string> split_space(std::string_view text, int64_t limit, bool 
     rest = strip(from_right ? rest.substr(0, begin) : rest.substr(end), nullptr, !from_right, from_right);
   }
   if (from_right) std::reverse(out.begin(), out.end());
-  // rsplit leaves leading white space only in a part that it didn't cut.
   return out;
 }
 
@@ -207,6 +206,16 @@ Value justify(I&, const V& v, const A& a) {
   out += v.as_string();
   for (int64_t n = left; n < missing; ++n) out += fill;
   return Value::string(std::move(out));
+}
+
+Value zfill(I&, const V& v, const A& a) {
+  const ArgReader args("zfill", a, {"width"});
+  args.want(0);
+  const std::string& text = v.as_string();
+  const int64_t missing = std::max<int64_t>(args.integer(0, 0) - static_cast<int64_t>(count_code_points(text)), 0);
+  I::require_text(static_cast<double>(missing));
+  const size_t sign = !text.empty() && (text[0] == '-' || text[0] == '+') ? 1 : 0;
+  return Value::string(text.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') + text.substr(sign));
 }
 
 // Every character is one of a kind, and there is at least one.
@@ -379,6 +388,7 @@ constexpr Row kStringMethods[] = {
     {"title", title_method},
     {"upper",
      [](I&, const V& v, const A& a) { return ArgReader("upper", a, {}), Value::string(to_upper(v.as_string())); }},
+    {"zfill", zfill},
 };
 constexpr Row kListMethods[] = {{"count", count_items}, {"index", index_of}};
 constexpr Row kDictMethods[] = {{"copy", itself},
