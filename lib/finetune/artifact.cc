@@ -34,7 +34,8 @@ Result<std::string> config_string(const Manifest& manifest, std::string_view key
 
 }  // namespace
 
-Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFiles& files) {
+Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFiles& files,
+                    const std::string& metrics) {
   manifest.step = kStep;
   SLM_TRY(const std::string task, config_string(manifest, "task"));
   SLM_CHECK(config_string(manifest, "base"));
@@ -52,6 +53,7 @@ Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFi
     SLM_CHECK(store.seal_file(sealed_path(staged.path(), kConfigFile), sealed_name(manifest.id, kConfigFile), config));
     SLM_CHECK(store.seal_file(sealed_path(staged.path(), kWeightsFile), sealed_name(manifest.id, kWeightsFile),
                               files.weights));
+    if (!metrics.empty()) SLM_CHECK(write_file_atomic(staged.path() / "metrics.jsonl", metrics));
     SLM_CHECK(write_manifest(staged.path(), manifest));
     SLM_CHECK(staged.commit());
   }

@@ -23,7 +23,8 @@ inline constexpr std::string_view kStep = "finetune";
 
 // Seals the files, fills manifest.outputs and manifest.id, writes the manifest last and makes it the task's current
 // one. Requires: manifest.step = "finetune", its config as above, its counts adding up.
-Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFiles& files);
+Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFiles& files,
+                    const std::string& metrics = {});
 
 struct LoadedAdapter {
   Manifest manifest;

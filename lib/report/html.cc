@@ -46,17 +46,17 @@ std::string chart(const TaskRow& t) {
   if (!t.tuned) return "";
   constexpr double kLeft = 8, kWidth = 204, kY = 13;
   auto x = [&](double v) { return kLeft + kWidth * std::clamp(v, 0.0, 1.0); };
-  std::string svg = fmt::format(R"(<svg width="220" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)", ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm));
-  svg += fmt::format(R"(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--line)" stroke-width="2"/>)", x(0), x(1), kY, kY);
+  std::string svg = fmt::format(R"s(<svg width="220" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)s", ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm));
+  svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--line)" stroke-width="2"/>)s", x(0), x(1), kY, kY);
   if (t.base) {
-    svg += fmt::format(R"(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--tuned)" stroke-width="3" opacity=".35"/>)", x(std::min(*t.base, *t.tuned)), x(std::max(*t.base, *t.tuned)), kY, kY);
-    svg += fmt::format(R"(<circle cx="{:.1f}" cy="{}" r="5" fill="var(--base)"/>)", x(*t.base), kY);
+    svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--tuned)" stroke-width="3" opacity=".35"/>)s", x(std::min(*t.base, *t.tuned)), x(std::max(*t.base, *t.tuned)), kY, kY);
+    svg += fmt::format(R"s(<circle cx="{:.1f}" cy="{}" r="5" fill="var(--base)"/>)s", x(*t.base), kY);
   }
   if (t.llm) {
-    svg += fmt::format(R"(<rect x="{:.1f}" y="3" width="{:.1f}" height="20" fill="var(--good)" opacity=".13"/>)", x(*t.llm - t.delta), std::max(1.0, x(*t.llm) - x(*t.llm - t.delta)));
-    svg += fmt::format(R"(<line x1="{:.1f}" x2="{:.1f}" y1="3" y2="23" stroke="var(--llm)" stroke-width="2"/>)", x(*t.llm), x(*t.llm));
+    svg += fmt::format(R"s(<rect x="{:.1f}" y="3" width="{:.1f}" height="20" fill="var(--good)" opacity=".13"/>)s", x(*t.llm - t.delta), std::max(1.0, x(*t.llm) - x(*t.llm - t.delta)));
+    svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="3" y2="23" stroke="var(--llm)" stroke-width="2"/>)s", x(*t.llm), x(*t.llm));
   }
-  svg += fmt::format(R"(<circle cx="{:.1f}" cy="{}" r="6" fill="var(--tuned)"/></svg>)", x(*t.tuned), kY);
+  svg += fmt::format(R"s(<circle cx="{:.1f}" cy="{}" r="6" fill="var(--tuned)"/></svg>)s", x(*t.tuned), kY);
   return svg;
 }
 

@@ -63,7 +63,9 @@ Result<PipelineStep> read_step(const json::object& table, const Places& places, 
     for (const auto& each : *paths) {
       SLM_TRY(std::string text, scalar(each, places, what + ", key paths"));
       // A file of the pipeline's own is named relative to it; anything else (a task, "-") stays as it is.
-      if (fs::path(text).is_relative() && text.find('.') != std::string::npos) text = (places.here / text).string();
+      std::error_code ec;
+      const bool own = text.find_first_of("*?") != std::string::npos || fs::exists(places.here / text, ec);
+      if (own && fs::path(text).is_relative()) text = (places.here / text).string();
       step.args.push_back(text);
     }
   }

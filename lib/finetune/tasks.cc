@@ -1,0 +1,391 @@
+#include "finetune/tasks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cluster/artifact.h"
+#include "core/file.h"
+#include "core/hash.h"
+#include "dataset/view.h"
+#include "finetune/artifact.h"
+#include "finetune/peft.h"
+#include "finetune/source.h"
+#include "model/codec.h"
+#include "nn/plan.h"
+#include "schema/artifacts.h"
+#include "score/match.h"
+#include "select/artifact.h"
+
+namespace slm::finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using dataset::Side;
+using dataset::View;
+
+// A base model; its weights are loaded when the first task needs them.
+struct Base {
+  fs::path path;
+  std::unique_ptr<model::Codec> codec;
+  nn::ModelConfig config;
+  std::string digest;
+  std::optional<nn::Decoder> decoder;
+};
+
+// What all tasks of a run share.
+struct Setting {
+  cluster::LoadedTasks tasks;
+  View view;
+};
+
+struct Examples {
+  std::vector<Sequence> sequences;
+  int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
+  std::map<std::string, int64_t> dropped;
+  std::string digest;  // of the rows asked for
+};
+
+struct TaskData {
+  const cluster::TaskInfo* task = nullptr;
+  Examples train, validation;
+  int64_t n_steps = 0;
+};
+
+Result<Setting> prepare(const TaskContext& context) {
+  SLM_TRY(auto tasks, cluster::load_tasks(context.store));
+  std::unordered_map<CallId, View::TaskOf> task_of;
+  task_of.reserve(tasks.calls.size());
+  for (const auto& call : tasks.calls) task_of[call.id] = {call.task, call.outlier};
+  SLM_TRY(auto view, View::build(context.store, task_of, "finetune"));
+  return Setting{std::move(tasks), std::move(view)};
+}
+
+// The base of one task: the one given, else what select chose for it. `base` is kept while it stays the same.
+Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const TaskSettings& settings, Base& base) {
+  fs::path path = settings.base;
+  if (path.empty()) {
+    SLM_TRY(const auto selection, select::load_selection(context.store.dir()));
+    const auto* candidates = selection.find(task.id);
+    const auto* chosen = candidates == nullptr ? nullptr : candidates->chosen();
+    if (chosen == nullptr)
+      return fail(ErrorCode::kManifestMismatch, fmt::format("select chose no model for {} whose weights are here", task.id.value),
+                  "slmconv models add DIR, then slmconv select; or --base DIR");
+    path = chosen->path;
+  }
+  std::error_code ec;
+  path = fs::weakly_canonical(path, ec);
+  if (path == base.path) return {};
+  base = Base{};
+  SLM_TRY(base.codec, model::Codec::open(path));
+  SLM_TRY(base.config, nn::read_config(path));
+  SLM_TRY(base.digest, select::model_digest(path));
+  base.path = path;
+  return {};
+}
+
+Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context, const Setting& setting, const TaskChoice& choice) {
+  std::vector<const cluster::TaskInfo*> out;
+  for (const auto& name : choice.tasks) {
+    const auto* task = setting.tasks.map.find(std::string_view(name));
+    if (task == nullptr)
+      return fail(ErrorCode::kBadInput, fmt::format("no task {} among {}", name, setting.tasks.map.tasks().size()), "slmconv report tasks");
+    out.push_back(task);
+  }
+  if (!choice.all) return out;
+  for (const auto& task : setting.tasks.map.tasks()) {
+    if (task.excluded || std::find(out.begin(), out.end(), &task) != out.end()) continue;
+    if (task.kind == score::TaskKind::kOpenText) {
+      context.progress.note(fmt::format("{} ({}): left out: free text can't be measured; name it to train it all the same", task.id.value, task.name));
+      continue;
+    }
+    out.push_back(&task);
+  }
+  return out;
+}
+
+size_t index_of(const Setting& setting, const cluster::TaskInfo& task) {
+  return static_cast<size_t>(&task - setting.tasks.map.tasks().data());
+}
+
+// Rows of one side, at most `limit` of them by keyed hash of the id, so that a limit picks no part of the log.
+Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting& setting, const cluster::TaskInfo& task, Side side, int64_t limit) {
+  auto rows = setting.view.select({.task = static_cast<uint32_t>(index_of(setting, task)), .side = side});
+  if (limit <= 0 || static_cast<int64_t>(rows.size()) <= limit) return rows;
+  std::vector<std::pair<std::string, uint32_t>> keyed;
+  keyed.reserve(rows.size());
+  for (const uint32_t row : rows) {
+    SLM_TRY(std::string hash, context.store.keyed_digest("example\n" + setting.view.rows()[row].id.hex()));
+    keyed.emplace_back(std::move(hash), row);
+  }
+  std::nth_element(keyed.begin(), keyed.begin() + limit, keyed.end());
+  rows.clear();
+  for (int64_t i = 0; i < limit; ++i) rows.push_back(keyed[static_cast<size_t>(i)].second);
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
+
+Result<Examples> load_examples(const TaskContext& context, const Setting& setting, const Base& base, const cluster::TaskInfo& task,
+                               const std::vector<uint32_t>& rows) {
+  Examples out;
+  out.n_in = static_cast<int64_t>(rows.size());
+  SLM_TRY(out.digest, setting.view.digest(context.store, rows));
+  const auto context_length = static_cast<size_t>(base.config.max_positions);
+  SLM_CHECK(setting.view.load(context.store, rows, "finetune", [&](uint32_t, Call& call) -> Status {
+    const json::object* answer = answer_of(call.body);
+    if (answer == nullptr) {
+      ++out.dropped["no_answer"];
+      return {};
+    }
+    if (const auto* truth = call.body.truth.if_object(); truth != nullptr && !score::grade(task.kind, *answer, *truth).exact) {
+      ++out.dropped["answer_wrong"];
+      return {};
+    }
+    SLM_TRY(auto example, base.codec->encode_example({call.body.messages, call.body.tools}, *answer));
+    if (example.ids.size() > context_length) {
+      ++out.dropped["too_long"];
+      return {};
+    }
+    out.n_tokens += static_cast<int64_t>(example.ids.size());
+    out.n_completion += static_cast<int64_t>(example.ids.size() - example.n_prompt);
+    out.longest = std::max(out.longest, static_cast<int64_t>(example.ids.size()));
+    out.sequences.push_back({std::move(example.ids), example.n_prompt, 0});
+    return {};
+  }));
+  return out;
+}
+
+Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base, const cluster::TaskInfo& task,
+                           const TaskSettings& settings) {
+  TaskData data;
+  data.task = &task;
+  SLM_TRY(const auto train_rows, rows_of(context, setting, task, Side::kTrain, settings.max_examples));
+  SLM_TRY(const auto validation_rows, rows_of(context, setting, task, Side::kValidation, settings.max_validation));
+  SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
+  SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
+  if (data.train.sequences.empty())
+    return fail(ErrorCode::kBadInput, fmt::format("task {} ({}) has no call to train on: {} on the training side, none of use", task.id.value, task.name, data.train.n_in),
+                "slmconv report tasks");
+  const auto n = static_cast<double>(data.train.sequences.size());
+  data.n_steps = std::max<int64_t>(1, std::llround(std::ceil(n * settings.epochs / static_cast<double>(settings.batch))));
+  if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
+  return data;
+}
+
+TrainOptions train_options(const TaskData& data, const TaskSettings& settings, std::string identity) {
+  TrainOptions options;
+  options.schedule = {.peak = settings.learning_rate,
+                      .warmup_steps = std::llround(settings.warmup_ratio * static_cast<double>(data.n_steps)),
+                      .n_steps = data.n_steps};
+  options.adamw = {.weight_decay = settings.weight_decay, .clip_norm = settings.clip_norm};
+  options.seed = settings.seed;
+  options.validate_every = settings.n_validations > 0 ? std::max<int64_t>(1, data.n_steps / settings.n_validations) : 0;
+  options.patience = settings.patience;
+  options.checkpoint_every = settings.checkpoint_every;
+  options.identity = std::move(identity);
+  return options;
+}
+
+nn::TrainPlan memory_plan(const Base& base, const TaskData& data, const TaskSettings& settings) {
+  return nn::plan_train(base.config, settings.dtype,
+                        {.batch_tokens = std::min(settings.max_batch_tokens, settings.batch * data.train.longest), .longest = data.train.longest, .rank = settings.lora.rank});
+}
+
+Manifest planned_manifest(const Setting& setting, const Base& base, const TaskData& data, const TaskSettings& settings) {
+  Manifest m;
+  m.step = "finetune";
+  m.seed = settings.seed;
+  json::array targets;
+  for (const auto& target : settings.lora.targets) targets.emplace_back(target);
+  m.config = {{"task", data.task->id.value},
+              {"base", base.path.string()},
+              {"base_digest", base.digest},
+              {"method", "lora"},
+              {"rank", settings.lora.rank},
+              {"alpha", settings.lora.alpha},
+              {"dropout", settings.lora.dropout},
+              {"rslora", settings.lora.rslora},
+              {"targets", targets},
+              {"learning_rate", settings.learning_rate},
+              {"warmup_ratio", settings.warmup_ratio},
+              {"weight_decay", settings.weight_decay},
+              {"clip_norm", settings.clip_norm},
+              {"batch", settings.batch},
+              {"n_steps", data.n_steps},
+              {"n_validations", settings.n_validations},
+              {"patience", settings.patience},
+              {"dtype", settings.dtype == nn::DType::kFloat32 ? "float32" : settings.dtype == nn::DType::kBFloat16 ? "bfloat16" : "auto"}};
+  m.inputs = {{"tasks", setting.tasks.manifest.digest()},
+              {"base", base.digest},
+              {"train", data.train.digest},
+              {"validation", data.validation.digest}};
+  m.n_in = data.train.n_in;
+  m.n_out = static_cast<int64_t>(data.train.sequences.size());
+  m.dropped = data.train.dropped;
+  m.device = settings.device;
+  return m;
+}
+
+at::ScalarType compute_type(nn::DType dtype) {
+  if (dtype == nn::DType::kAuto) return nn::cpu_has_bf16() ? at::kBFloat16 : at::kFloat;
+  return dtype == nn::DType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+Status load_weights(const TaskSettings& settings, Base& base) {
+  if (base.decoder) return {};
+  nn::Decoder::Options options;
+  options.compute = compute_type(settings.dtype);
+  auto device = nn::guarded([&]() -> Result<at::Device> { return at::Device(settings.device); });
+  if (!device) return fail(ErrorCode::kUsage, fmt::format("no such device: {}", settings.device), "use --device cpu or cuda");
+  options.device = *device;
+  SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
+  return {};
+}
+
+// Checkpoints lie sealed: weights count as curated data.
+fs::path checkpoint_path(const fs::path& store, const std::string& task) { return artifact_dir(store, "finetune", fmt::format("checkpoint.{}", task)); }
+
+class TaskRun {
+ public:
+  TaskRun(const TaskContext& context, const TaskSettings& settings, TaskData& data, Base& base)
+      : context_(context), settings_(settings), data_(data), base_(base) {}
+
+  Result<TaskOutcome> train(Manifest manifest) {
+    const auto& task = *data_.task;
+    const std::string identity = manifest.input_digest();
+    SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
+    ShuffledSource source(std::move(data_.train.sequences), {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
+    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
+    trainer.set_validation(pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
+    const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
+    std::error_code ec;
+    if (settings_.resume && fs::exists(checkpoint, ec)) {
+      SLM_TRY(const Bytes bytes, context_.store.open_sealed_file(checkpoint, checkpoint.filename().string()));
+      SLM_CHECK(trainer.resume(bytes));
+      context_.progress.note(fmt::format("{}: going on from a checkpoint", task.id.value));
+    }
+
+    std::string metrics;
+    TrainHooks hooks;
+    hooks.on_step = [&](const StepReport& r) {
+      metrics += json::serialize(json::object{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}}) + '\n';
+      context_.progress.advance(static_cast<uint64_t>(r.step), fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
+    };
+    hooks.on_validation = [&](const ValidationReport& r) {
+      metrics += json::serialize(json::object{{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}}) + '\n';
+    };
+    hooks.save = [&](const Bytes& bytes) -> Status {
+      SLM_CHECK(make_dirs(checkpoint.parent_path()));
+      return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
+    };
+    context_.progress.start(fmt::format("finetune {} {}", task.id.value, task.name), static_cast<uint64_t>(data_.n_steps));
+    const double start_s = context_.clock.monotonic_s();
+    auto result = trainer.run(hooks);
+    context_.progress.finish();
+    if (!result) {
+      Error error = result.error();
+      if (error.code == ErrorCode::kInterrupted)
+        error = {ErrorCode::kInterrupted, fmt::format("interrupted while training {}; a checkpoint was sealed", task.id.value), "the same command with --resume"};
+      return fail(std::move(error));
+    }
+
+    SLM_TRY(const nn::AdapterFiles files, peft_files(*base_.decoder, base_.path.filename().string()));
+    manifest.summary = {{"n_steps", result->n_steps},
+                        {"n_tokens", result->n_tokens},
+                        {"n_validation", static_cast<int64_t>(data_.validation.sequences.size())},
+                        {"best_step", result->best_step},
+                        {"validation_loss", result->best_loss},
+                        {"validation_accuracy", result->best_accuracy},
+                        {"loss", result->loss},
+                        {"stopped_early", result->stopped_early}};
+    manifest.made_ms = context_.clock.now_ms();
+    manifest.seconds = context_.clock.monotonic_s() - start_s;
+    SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
+    fs::remove(checkpoint, ec);
+    return TaskOutcome{task.id.value, task.name, std::move(manifest), true, *result};
+  }
+
+ private:
+  const TaskContext& context_;
+  const TaskSettings& settings_;
+  TaskData& data_;
+  Base& base_;
+};
+
+// Tokens a second of a whole step (forward and backward), measured on the first batches.
+Result<double> measure_speed(const TaskContext& context, const TaskData& data, const TaskSettings& settings, nn::Decoder& decoder) {
+  SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
+  ShuffledSource source(data.train.sequences, {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
+  TrainOptions options = train_options(data, settings, "");
+  options.schedule.n_steps = 3;
+  options.validate_every = 0;
+  double first_s = 0, last_s = 0;
+  int64_t first_tokens = 0, last_tokens = 0;
+  TrainHooks hooks;
+  hooks.on_step = [&](const StepReport& r) {  // the first step also warms up
+    (r.step == 1 ? first_s : last_s) = context.clock.monotonic_s();
+    (r.step == 1 ? first_tokens : last_tokens) = r.n_tokens;
+  };
+  Trainer trainer(decoder, source, options, context.clock);
+  SLM_CHECK(trainer.run(hooks));
+  return last_s > first_s ? static_cast<double>(last_tokens - first_tokens) / (last_s - first_s) : 0.0;
+}
+
+std::string mask_of(const Sequence& s) { return fmt::format("-{} +{}", s.n_prompt, s.ids.size() - s.n_prompt); }
+
+}  // namespace
+
+Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings) {
+  SLM_TRY(const Setting setting, prepare(context));
+  SLM_TRY(const auto chosen, choose(context, setting, choice));
+  Base base;
+  std::vector<TaskOutcome> outcomes;
+  for (const auto* task : chosen) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, fmt::format("interrupted before {}", task->id.value), "the same command with --resume");
+    SLM_CHECK(use_base(context, *task, settings, base));
+    SLM_TRY(TaskData data, load_task(context, setting, base, *task, settings));
+    Manifest manifest = planned_manifest(setting, base, data, settings);
+    if (auto same = unchanged(context.store.dir(), manifest, task->id.value)) {
+      outcomes.push_back({task->id.value, task->name, std::move(*same), false, {}});
+      continue;
+    }
+    SLM_CHECK(load_weights(settings, base));
+    SLM_TRY(TaskOutcome outcome, TaskRun(context, settings, data, base).train(std::move(manifest)));
+    outcomes.push_back(std::move(outcome));
+  }
+  return outcomes;
+}
+
+Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings) {
+  SLM_TRY(const Setting setting, prepare(context));
+  SLM_TRY(const auto chosen, choose(context, setting, choice));
+  Base base;
+  std::vector<TaskPlan> plans;
+  for (const auto* task : chosen) {
+    SLM_CHECK(use_base(context, *task, settings, base));
+    SLM_TRY(const TaskData data, load_task(context, setting, base, *task, settings));
+    SLM_CHECK(load_weights(settings, base));
+    const auto memory = memory_plan(base, data, settings);
+    SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
+    const auto n = static_cast<double>(data.train.sequences.size());
+    const double tokens = static_cast<double>(data.train.n_tokens) / n * static_cast<double>(settings.batch * data.n_steps);
+    plans.push_back({.task = task->id.value,
+                     .name = task->name,
+                     .n_examples = static_cast<int64_t>(data.train.sequences.size()),
+                     .n_validation = static_cast<int64_t>(data.validation.sequences.size()),
+                     .n_tokens = data.train.n_tokens,
+                     .n_completion_tokens = data.train.n_completion,
+                     .longest = data.train.longest,
+                     .n_steps = data.n_steps,
+                     .dropped = data.train.dropped,
+                     .memory_bytes = memory.total_bytes,
+                     .n_parameters = memory.n_adapter_parameters,
+                     .tokens_per_s = speed,
+                     .minutes = speed > 0 ? tokens / speed / 60 : 0,
+                     .mask = mask_of(data.train.sequences.front())});
+  }
+  return plans;
+}
+
+}  // namespace slm::finetune

@@ -1,0 +1,42 @@
+// Runs one command line in process, as tests/cli do.
+#pragma once
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "schema/json.h"
+
+namespace slm::cli {
+
+struct Ran {
+  int rc = 0;
+  std::string out, err;
+  // The JSON lines of stdout.
+  std::vector<json::value> lines() const {
+    std::vector<json::value> all;
+    std::istringstream in(out);
+    for (std::string line; std::getline(in, line);)
+      if (auto value = parse_json(line)) all.push_back(*value);
+    return all;
+  }
+  json::object last() const {
+    const auto all = lines();
+    return all.empty() || !all.back().is_object() ? json::object{} : all.back().get_object();
+  }
+};
+
+inline Ran run_cli(const std::vector<std::string>& args, const std::string& input = {}, bool terminal = false) {
+  std::istringstream in(input);
+  std::ostringstream out, err;
+  const auto clock = system_clock();
+  const auto random = os_random();
+  Ran ran;
+  ran.rc = run_command_line(args, {in, out, err, terminal, 80}, *clock, *random);
+  ran.out = out.str();
+  ran.err = err.str();
+  return ran;
+}
+
+}  // namespace slm::cli

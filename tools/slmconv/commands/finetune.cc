@@ -1,0 +1,121 @@
+#include "commands/finetune.h"
+
+#include <fmt/format.h>
+
+#include "finetune/tasks.h"
+#include "store/store.h"
+
+namespace slm::cli {
+namespace {
+
+struct Options {
+  finetune::TaskChoice choice;
+  finetune::TaskSettings settings;
+  std::string base, dtype = "auto";
+  bool lora = false, dry_run = false;
+};
+
+Result<std::unique_ptr<store::Store>> open_store(Context& context) {
+  return store::Store::open(context.globals.store, {.identity = context.globals.identity,
+                                                    .role = store::Role::kTrainer,
+                                                    .write = true,
+                                                    .random = context.random,
+                                                    .clock = context.clock});
+}
+
+Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
+  Summary summary;
+  double minutes = 0;
+  for (const auto& plan : plans) {
+    json::object row{{"task", plan.task},     {"name", plan.name},         {"examples", plan.n_examples}, {"valid", plan.n_validation},
+                     {"tokens", plan.n_tokens}, {"trained", plan.n_completion_tokens}, {"longest", plan.longest}, {"steps", plan.n_steps},
+                     {"mask", plan.mask},     {"tok/s", std::round(plan.tokens_per_s)}, {"min", plan.minutes}, {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
+    context.out->row(row);
+    summary.n_in += plan.n_examples;
+    summary.n_out += plan.n_examples;
+    for (const auto& [reason, n] : plan.dropped) {
+      summary.n_in += n;
+      summary.dropped[reason] += n;
+    }
+    minutes += plan.minutes;
+  }
+  context.out->end_table();
+  summary.extra["minutes"] = minutes;
+  summary.lines.push_back(fmt::format("nothing was trained; all of it would take about {:.1f} minutes", minutes));
+  return summary;
+}
+
+Result<Summary> run_finetune(Context& context, Options options) {
+  if (options.choice.tasks.empty() && !options.choice.all)
+    return fail(ErrorCode::kUsage, "no task given", "slmconv finetune --all --lora, or slmconv report tasks for their names");
+  if (!options.lora) return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
+  SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
+  SLM_TRY(const auto store, open_store(context));
+  options.settings.base = options.base;
+  const finetune::TaskContext task_context{*store, *context.clock, *context.out};
+  if (options.dry_run) {
+    SLM_TRY(const auto plans, finetune::plan_tasks(task_context, options.choice, options.settings));
+    return show_plans(context, plans);
+  }
+  SLM_TRY(const auto outcomes, finetune::finetune_tasks(task_context, options.choice, options.settings));
+  Summary summary;
+  for (const auto& outcome : outcomes) {
+    const auto& m = outcome.manifest;
+    context.out->row({{"task", outcome.task},
+                      {"name", outcome.name},
+                      {"examples", m.n_out},
+                      {"steps", get_int(m.summary, "n_steps").value_or(0)},
+                      {"best at", get_int(m.summary, "best_step").value_or(0)},
+                      {"valid loss", get_number(m.summary, "validation_loss").value_or(0)},
+                      {"tokens right", get_number(m.summary, "validation_accuracy").value_or(0)},
+                      {"seconds", m.seconds},
+                      {"adapter", m.id}});
+    summary.n_in += m.n_in;
+    summary.n_out += m.n_out;
+    for (const auto& [reason, n] : m.dropped) summary.dropped[reason] += n;
+    summary.changed = summary.changed || outcome.changed;
+    summary.artifact = m.id;
+  }
+  context.out->end_table();
+  return summary;
+}
+
+}  // namespace
+
+void add_finetune(CLI::App& app, Context& context) {
+  auto* sub = app.add_subcommand("finetune", "Train one adapter a task from its curated calls (S5)");
+  auto o = std::make_shared<Options>();
+  auto& s = o->settings;
+  sub->add_option("task", o->choice.tasks, "Tasks by id or name");
+  sub->add_flag("--all", o->choice.all, "Every task that can be measured");
+  sub->add_flag("--lora", o->lora, "Low-rank adapters");
+  sub->add_option("--base", o->base, "Model directory (default: what select chose)")->check(CLI::ExistingDirectory);
+  sub->add_option("--rank", s.lora.rank, "LoRA rank")->check(CLI::Range(1, 4096));
+  sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank");
+  sub->add_option("--dropout", s.lora.dropout, "Dropout of the adapters' input")->check(CLI::Range(0.0, 0.95));
+  sub->add_option("--targets", s.lora.targets, "Linears to adapt (default: all seven)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(nn::kLinearNames), std::end(nn::kLinearNames))));
+  sub->add_flag("--rslora", s.lora.rslora, "Scale by alpha/sqrt(rank)");
+  sub->add_option("--lr", s.learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--warmup", s.warmup_ratio, "Share of the steps spent warming up")->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--weight-decay", s.weight_decay, "AdamW weight decay")->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--clip", s.clip_norm, "Largest gradient norm; 0: off");
+  sub->add_option("--batch", s.batch, "Examples a step")->check(CLI::Range(1, 1 << 20));
+  sub->add_option("--epochs", s.epochs, "Passes over the examples")->check(CLI::PositiveNumber);
+  sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say");
+  sub->add_option("--max-examples", s.max_examples, "Examples a task at most; 0: all");
+  sub->add_option("--max-validation", s.max_validation, "Validation examples a task at most");
+  sub->add_option("--batch-tokens", s.max_batch_tokens, "Tokens of a micro-batch at most")->check(CLI::Range(16, 1 << 24));
+  sub->add_option("--validations", s.n_validations, "Validations spread over a run; 0: none");
+  sub->add_option("--patience", s.patience, "Validations without a better one before stopping; 0: never stop early");
+  sub->add_option("--checkpoint-every", s.checkpoint_every, "Steps between sealed checkpoints; 0: only when interrupted");
+  sub->add_option("--seed", s.seed, "Seed of initialisation and order");
+  sub->add_option("--dtype", o->dtype, "Type of the base's matrix products")->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  sub->add_option("--device", s.device, "cpu, cuda, cuda:1");
+  sub->add_flag("--resume", s.resume, "Go on from the checkpoint an interrupted run left");
+  sub->add_flag("--dry-run", o->dry_run, "Show examples, tokens, masks, minutes and memory; train nothing");
+  context.on(sub, "finetune", [&context, o] { return run_finetune(context, *o); });
+}
+
+}  // namespace slm::cli
