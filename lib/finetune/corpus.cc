@@ -35,8 +35,8 @@ CorpusSource::CorpusSource(const text::Tokenizer& tokenizer, CorpusOptions optio
     : tokenizer_(tokenizer), options_(std::move(options)) {}
 
 json::object CorpusSource::position() const {
-  return {{"epoch", at_.epoch}, {"chunk", at_.chunk},   {"file", at_.file},
-          {"offset", at_.offset}, {"line", at_.line}, {"step", step_}};
+  return {{"epoch", at_.epoch},   {"chunk", at_.chunk}, {"file", at_.file},
+          {"offset", at_.offset}, {"line", at_.line},   {"step", step_}};
 }
 
 Status CorpusSource::seek(const json::object& position) {

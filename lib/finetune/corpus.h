@@ -1,5 +1,6 @@
 // A corpus of rendered text, streamed as training batches: lines are read in chunks, a chunk is tokenised, packed into
-// rows and its rows shuffled. The position (epoch, file, byte offset, batch within the chunk) leads to the same batches.
+// rows and its rows shuffled. The position (epoch, file, byte offset, batch within the chunk) leads to the same
+// batches.
 #pragma once
 
 #include <deque>
@@ -17,7 +18,7 @@ namespace slm::finetune {
 
 struct CorpusOptions {
   std::vector<std::filesystem::path> files;
-  int64_t skip_lines = 0;     // of the first file: held out
+  int64_t skip_lines = 0;  // of the first file: held out
   int64_t length = 256;
   int64_t batch_tokens = 8192, micro_tokens = 8192;
   double prompt_weight = 0.3;

@@ -43,7 +43,7 @@ double AdamW::step(double rate, double divisor) {
     if (p.value.device().is_cpu() && p.value.scalar_type() == at::kFloat) {
       const nn::AdamStep step{static_cast<float>(clip / divisor), static_cast<float>(options_.beta1),
                               static_cast<float>(options_.beta2), static_cast<float>(options_.eps),
-                              static_cast<float>(rate / bias1), static_cast<float>(1.0 / std::sqrt(bias2)),
+                              static_cast<float>(rate / bias1),   static_cast<float>(1.0 / std::sqrt(bias2)),
                               static_cast<float>(decay)};
       at::parallel_for(0, p.value.numel(), 1 << 15, [&](int64_t a, int64_t b) {
         nn::kernels().adamw(p.value.data_ptr<float>() + a, g.data_ptr<float>() + a, m_[i].data_ptr<float>() + a,

@@ -1,7 +1,8 @@
 // AdamW over the decoder's parameters, with clipping by the global norm and a warm-up + cosine learning rate.
 //
 // Units: gradients arrive as sums over a step's tokens; `divisor` (the step's summed loss weight) makes them means.
-// Source: Loshchilov, Hutter, "Decoupled Weight Decay Regularization" (arXiv 1711.05101); torch.optim.AdamW for details.
+// Source: Loshchilov, Hutter, "Decoupled Weight Decay Regularization" (arXiv 1711.05101); torch.optim.AdamW for
+// details.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kTokenizerFiles[] = {"tokenizer.model",         "tokenizer.json",     "tokenizer_config.json",
+constexpr const char* kTokenizerFiles[] = {"tokenizer.model",         "tokenizer.json",      "tokenizer_config.json",
                                            "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"};
 
 Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const text::Tokenizer& tokenizer) {
@@ -84,8 +84,9 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   PretrainOptions o = options;
   if (o.corpora.empty()) return fail(ErrorCode::kUsage, "no corpus given");
   if (o.length < 8 || o.batch_tokens < o.length)
-    return fail(ErrorCode::kUsage, fmt::format("batch of {} tokens in rows of {}: a row has at least 8 tokens and fits in a batch",
-                                               o.batch_tokens, o.length));
+    return fail(ErrorCode::kUsage,
+                fmt::format("batch of {} tokens in rows of {}: a row has at least 8 tokens and fits in a batch",
+                            o.batch_tokens, o.length));
   if (o.n_tokens > 0) o.n_steps = std::max<int64_t>(1, o.n_tokens / o.batch_tokens);
   o.micro_tokens = std::min(o.micro_tokens, o.batch_tokens);
 
@@ -93,15 +94,15 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   SLM_TRY(const auto config, nn::parse_config(config_value));
   SLM_TRY(const auto tokenizer, text::Tokenizer::open(o.tokenizer));
   if (tokenizer->n_ids() > config.vocab_size)
-    return fail(ErrorCode::kBadInput, fmt::format("the tokenizer has {} ids, config.json's vocab_size is {}", tokenizer->n_ids(),
-                                                  config.vocab_size));
+    return fail(ErrorCode::kBadInput, fmt::format("the tokenizer has {} ids, config.json's vocab_size is {}",
+                                                  tokenizer->n_ids(), config.vocab_size));
   SLM_TRY(const auto held_out, read_held_out(o, *tokenizer));
 
   const bool bf16 = o.compute == nn::DType::kBFloat16 || (o.compute == nn::DType::kAuto && nn::cpu_has_bf16());
   SLM_TRY(auto decoder, nn::Decoder::random(config, o.seed, {bf16 ? at::kBFloat16 : at::kFloat, at::kCPU, true}));
 
-  CorpusSource source(*tokenizer, {o.corpora, o.held_out.empty() ? o.n_held_out : 0, o.length, o.batch_tokens, o.micro_tokens,
-                                   o.prompt_weight, o.seed});
+  CorpusSource source(*tokenizer, {o.corpora, o.held_out.empty() ? o.n_held_out : 0, o.length, o.batch_tokens,
+                                   o.micro_tokens, o.prompt_weight, o.seed});
   TrainOptions train;
   train.schedule = {o.rate, o.warmup_steps, o.n_steps, o.final_rate};
   train.adamw = {0.9, 0.95, 1e-8, o.weight_decay, 1.0};
@@ -132,9 +133,13 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
     if (r.step % o.log_every != 0 && r.step != r.n_steps) {
       return;
     }
-    progress.advance(static_cast<uint64_t>(r.step),
-                     fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} min left", r.loss, r.tokens_per_s, r.seconds_left / 60));
-    record({{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}, {"tokens", r.n_tokens},
+    progress.advance(static_cast<uint64_t>(r.step), fmt::format("loss {:.3f}, {:.0f} tokens/s, {:.0f} min left", r.loss,
+                                                                r.tokens_per_s, r.seconds_left / 60));
+    record({{"step", r.step},
+            {"loss", r.loss},
+            {"rate", r.rate},
+            {"grad_norm", r.grad_norm},
+            {"tokens", r.n_tokens},
             {"tokens_per_s", r.tokens_per_s}});
   };
   hooks.on_validation = [&](const ValidationReport& r) {

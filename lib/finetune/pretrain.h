@@ -19,24 +19,24 @@
 namespace slm::finetune {
 
 struct PretrainOptions {
-  std::filesystem::path config;      // config.json of the model to make
-  std::filesystem::path tokenizer;   // directory whose tokenizer files are read, and copied to `out`
+  std::filesystem::path config;                // config.json of the model to make
+  std::filesystem::path tokenizer;             // directory whose tokenizer files are read, and copied to `out`
   std::vector<std::filesystem::path> corpora;  // one epoch = all of them in order; repeated as needed
-  std::filesystem::path held_out;    // empty: the corpora's first n_held_out lines, never trained on
+  std::filesystem::path held_out;              // empty: the corpora's first n_held_out lines, never trained on
   std::filesystem::path out;
   int64_t n_held_out = 256;
   int64_t n_steps = 1000;
-  int64_t n_tokens = 0;              // > 0: n_steps = n_tokens / batch_tokens
-  int64_t batch_tokens = 8192;       // of one step, padding included
-  int64_t micro_tokens = 8192;       // of one forward and backward pass
-  int64_t length = 256;              // of a row; longer lines are left out and counted
+  int64_t n_tokens = 0;         // > 0: n_steps = n_tokens / batch_tokens
+  int64_t batch_tokens = 8192;  // of one step, padding included
+  int64_t micro_tokens = 8192;  // of one forward and backward pass
+  int64_t length = 256;         // of a row; longer lines are left out and counted
   double prompt_weight = 0.3;
   double rate = 2e-3;
-  double final_rate = 0.05;          // of the peak, at the end
+  double final_rate = 0.05;  // of the peak, at the end
   int64_t warmup_steps = 100;
   double weight_decay = 0.1;
   uint64_t seed = 1;
-  int64_t save_every = 500;          // steps: checkpoint and model files
+  int64_t save_every = 500;  // steps: checkpoint and model files
   int64_t validate_every = 250;
   int64_t log_every = 20;
   bool resume = false;
@@ -47,7 +47,7 @@ struct PretrainOptions {
 struct PretrainResult {
   TrainResult train;
   int64_t n_parameters = 0;
-  int64_t n_lines = 0;      // read in this run, all epochs
+  int64_t n_lines = 0;                     // read in this run, all epochs
   std::map<std::string, int64_t> dropped;  // reason → lines of this run
 };
 

@@ -37,7 +37,8 @@ Result<StepReport> Trainer::one_step() {
     for (size_t i = 0; i < batches.size(); ++i) {
       if (batches[i].loss_at.empty()) continue;
       // A checkpoint lies between steps, so seeds by step and micro-batch need no generator state.
-      const uint64_t seed = options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
+      const uint64_t seed =
+          options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
       const auto out = decoder_.loss(batches[i], seed);
       out.loss.backward();
       loss += out.loss.item<double>();
@@ -53,9 +54,10 @@ Result<StepReport> Trainer::one_step() {
     report.n_steps = options_.schedule.n_steps;
     report.n_tokens = n_tokens_;
     if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
-      return fail(ErrorCode::kUnexpected,
-                  fmt::format("training diverged at step {}: loss {}, gradient norm {}", step_, report.loss, report.grad_norm),
-                  "use a lower --lr");
+      return fail(
+          ErrorCode::kUnexpected,
+          fmt::format("training diverged at step {}: loss {}, gradient norm {}", step_, report.loss, report.grad_norm),
+          "use a lower --lr");
     last_loss_ = report.loss;
     return report;
   });
@@ -139,7 +141,8 @@ Status Trainer::resume(ByteSpan bytes) {
   SLM_TRY(const auto* state, want_object(value, "checkpoint"));
   const auto number = [&](std::string_view key) { return get_int(*state, key).value_or(0); };
   if (number("version") != kCheckpointVersion)
-    return fail(ErrorCode::kFormatTooNew, fmt::format("checkpoint of version {}, this program reads {}", number("version"), kCheckpointVersion));
+    return fail(ErrorCode::kFormatTooNew,
+                fmt::format("checkpoint of version {}, this program reads {}", number("version"), kCheckpointVersion));
   if (get_string(*state, "identity") != options_.identity || number("n_steps") != options_.schedule.n_steps)
     return fail(ErrorCode::kManifestMismatch, "checkpoint: made with other data or other settings than these",
                 "use the same settings, or start anew without --resume");

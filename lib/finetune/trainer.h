@@ -3,7 +3,8 @@
 //
 // A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
 //   micro-batches doesn't matter.
-// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the loss
+// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the
+// loss
 //   stops being finite; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
 //   and `save` return.
 // Threads: one trainer at a time per decoder.
@@ -34,8 +35,8 @@ struct StepReport {
   int64_t step = 0, n_steps = 0;  // step counts from 1
   double loss = 0;                // nats a token
   double rate = 0, grad_norm = 0;
-  int64_t n_tokens = 0;           // seen so far
-  double tokens_per_s = 0;        // of this run
+  int64_t n_tokens = 0;     // seen so far
+  double tokens_per_s = 0;  // of this run
   double seconds_left = 0;
 };
 struct ValidationReport {
@@ -56,9 +57,9 @@ struct TrainOptions {
 
 struct TrainResult {
   int64_t n_steps = 0, n_tokens = 0;
-  double seconds = 0;              // of this run
-  double loss = 0;                 // of the last step
-  int64_t best_step = 0;           // 0: no validation
+  double seconds = 0;     // of this run
+  double loss = 0;        // of the last step
+  int64_t best_step = 0;  // 0: no validation
   double best_loss = 0, best_accuracy = 0;
   bool stopped_early = false;
 };

@@ -85,11 +85,12 @@ Result<ModelConfig> parse_config(const json::value& value) {
   SLM_TRY(out.ffn_width, want_size(*object, "intermediate_size"));
   if (out.n_heads % out.n_kv_heads != 0)
     return fail(ErrorCode::kBadInput,
-                fmt::format("config.json: num_attention_heads {} isn't a multiple of num_key_value_heads {}", out.n_heads,
-                            out.n_kv_heads));
+                fmt::format("config.json: num_attention_heads {} isn't a multiple of num_key_value_heads {}",
+                            out.n_heads, out.n_kv_heads));
   if (find(*object, "head_dim") == nullptr && out.width % out.n_heads != 0)
-    return fail(ErrorCode::kBadInput, fmt::format("config.json: hidden_size {} isn't a multiple of num_attention_heads {}",
-                                                  out.width, out.n_heads));
+    return fail(
+        ErrorCode::kBadInput,
+        fmt::format("config.json: hidden_size {} isn't a multiple of num_attention_heads {}", out.width, out.n_heads));
   SLM_TRY(out.head_dim, want_size(*object, "head_dim", out.width / out.n_heads));
   if (out.head_dim % 2 != 0)
     return fail(ErrorCode::kBadInput, fmt::format("config.json: head_dim {} is odd; rotary needs pairs", out.head_dim));

@@ -20,7 +20,8 @@ namespace {
 at::ScalarType wide_type(at::ScalarType compute) { return compute == at::kDouble ? at::kDouble : at::kFloat; }
 
 Tensor int_tensor(const std::vector<int32_t>& values, at::Device device) {
-  return at::tensor(at::ArrayRef<int32_t>(values.data(), values.size()), at::TensorOptions().dtype(at::kInt)).to(device);
+  return at::tensor(at::ArrayRef<int32_t>(values.data(), values.size()), at::TensorOptions().dtype(at::kInt))
+      .to(device);
 }
 
 void fill_normal(const Tensor& t, Prng& prng, double deviation) {
@@ -53,7 +54,8 @@ double LoraConfig::scale() const {
 Error torch_error(const std::exception& e) {
   std::string what = e.what();
   what = what.substr(0, what.find('\n'));
-  const bool memory = dynamic_cast<const std::bad_alloc*>(&e) != nullptr || what.find("out of memory") != std::string::npos ||
+  const bool memory = dynamic_cast<const std::bad_alloc*>(&e) != nullptr ||
+                      what.find("out of memory") != std::string::npos ||
                       what.find("can't allocate memory") != std::string::npos;
   return {memory ? ErrorCode::kOutOfMemory : ErrorCode::kUnexpected, fmt::format("libtorch: {}", what),
           memory ? "use a smaller --batch-tokens or a smaller model" : ""};
@@ -69,7 +71,8 @@ void Decoder::allocate() {
   if (!c.tied_embeddings) head_ = at::empty({c.vocab_size, c.width}, matrix);
   final_norm_ = at::ones({c.width}, wide);
   for (int64_t i = 0; i < c.n_layers; ++i)
-    layers_.push_back({at::ones({c.width}, wide), at::empty({(c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.width}, matrix),
+    layers_.push_back({at::ones({c.width}, wide),
+                       at::empty({(c.n_heads + 2 * c.n_kv_heads) * c.head_dim, c.width}, matrix),
                        at::empty({c.width, c.n_heads * c.head_dim}, matrix), at::ones({c.width}, wide),
                        at::empty({2 * c.ffn_width, c.width}, matrix), at::empty({c.width, c.ffn_width}, matrix)});
   rotary_tables(std::min<int64_t>(c.max_positions, 1024));
@@ -117,8 +120,9 @@ Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& o
         return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", dir.string(), slice.name));
       const auto expected = slice.value.sizes().vec();
       if (view->shape != expected)
-        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is [{}], config.json says [{}]", files.file_of(slice.name),
-                                                      slice.name, fmt::join(view->shape, ", "), fmt::join(expected, ", ")));
+        return fail(ErrorCode::kBadInput,
+                    fmt::format("{}: tensor {} is [{}], config.json says [{}]", files.file_of(slice.name), slice.name,
+                                fmt::join(view->shape, ", "), fmt::join(expected, ", ")));
       SLM_TRY(const auto type, torch_type(view->dtype));
       // The file's bytes may be unaligned for their type; copy_ from a byte view of our own is safe.
       Tensor own = at::empty(view->shape, type);
@@ -128,8 +132,7 @@ Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& o
     std::sort(wanted.begin(), wanted.end());
     for (const auto& name : files.names()) {
       const bool known = std::binary_search(wanted.begin(), wanted.end(), name) ||
-                         (config.tied_embeddings && name == "lm_head.weight") ||
-                         name.ends_with("rotary_emb.inv_freq");
+                         (config.tied_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
       if (!known)
         return fail(ErrorCode::kUnsupportedModel,
                     fmt::format("{}: tensor {} has no place in a {}", files.file_of(name), name, config.architecture));
@@ -187,7 +190,8 @@ std::vector<Parameter> Decoder::parameters() const {
   return out;
 }
 
-// --- adapters ----------------------------------------------------------------------------------------------------------
+// --- adapters
+// ----------------------------------------------------------------------------------------------------------
 
 std::vector<Decoder::Site> Decoder::empty_sites() const {
   const auto& c = config_;
@@ -195,7 +199,8 @@ std::vector<Decoder::Site> Decoder::empty_sites() const {
   for (int64_t i = 0; i < c.n_layers; ++i) {
     const auto path = [&](const char* part) { return fmt::format("model.layers.{}.{}", i, part); };
     const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
-    out.push_back({{q, kv, kv}, {path("self_attn.q_proj"), path("self_attn.k_proj"), path("self_attn.v_proj")}, {}, {}, {}, {}});
+    out.push_back(
+        {{q, kv, kv}, {path("self_attn.q_proj"), path("self_attn.k_proj"), path("self_attn.v_proj")}, {}, {}, {}, {}});
     out.push_back({{c.width}, {path("self_attn.o_proj")}, {}, {}, {}, {}});
     out.push_back({{c.ffn_width, c.ffn_width}, {path("mlp.gate_proj"), path("mlp.up_proj")}, {}, {}, {}, {}});
     out.push_back({{c.width}, {path("mlp.down_proj")}, {}, {}, {}, {}});
@@ -214,7 +219,8 @@ std::string last_part(const std::string& module) { return module.substr(module.r
 Status Decoder::add_lora(const LoraConfig& lora, uint64_t seed, bool trainable) {
   for (const auto& target : lora.targets)
     if (std::find(std::begin(kLinearNames), std::end(kLinearNames), target) == std::end(kLinearNames))
-      return fail(ErrorCode::kUsage, fmt::format("LoRA target \"{}\"; known: {}", target, fmt::join(kLinearNames, ", ")));
+      return fail(ErrorCode::kUsage,
+                  fmt::format("LoRA target \"{}\"; known: {}", target, fmt::join(kLinearNames, ", ")));
   if (lora.rank < 1) return fail(ErrorCode::kUsage, fmt::format("LoRA rank {} is below 1", lora.rank));
   return guarded([&]() -> Status {
     Prng prng(seed);
@@ -232,7 +238,8 @@ Status Decoder::add_lora(const LoraConfig& lora, uint64_t seed, bool trainable) 
         const int64_t in = in_sizes[s % 4];
         const double bound = 1.0 / std::sqrt(static_cast<double>(in));  // Kaiming uniform with a = √5
         Tensor a = at::empty({lora.rank, in}, at::kFloat);
-        for (int64_t k = 0; k < a.numel(); ++k) a.data_ptr<float>()[k] = static_cast<float>((2 * prng.uniform() - 1) * bound);
+        for (int64_t k = 0; k < a.numel(); ++k)
+          a.data_ptr<float>()[k] = static_cast<float>((2 * prng.uniform() - 1) * bound);
         pairs.push_back({module, a.to(wide), at::zeros({sites[s].out_sizes[i], lora.rank}, wide)});
       }
     return set_lora(lora, std::move(pairs), trainable);
@@ -262,7 +269,8 @@ Status Decoder::set_lora(const LoraConfig& lora, std::vector<LoraPair> pairs, bo
         placed = true;
       }
       if (!placed)
-        return fail(ErrorCode::kManifestMismatch, fmt::format("adapter for {}: this model has no such linear", pair.module));
+        return fail(ErrorCode::kManifestMismatch,
+                    fmt::format("adapter for {}: this model has no such linear", pair.module));
     }
     for (auto& p : parameters())
       if (!has_lora()) p.value.requires_grad_(false);
@@ -284,7 +292,8 @@ std::vector<LoraPair> Decoder::lora_pairs() const {
   return out;
 }
 
-// Stacks a site's adapters: A [n·r, in] and the scaled block diagonal B [out, n·r], so that q, k and v cost two products.
+// Stacks a site's adapters: A [n·r, in] and the scaled block diagonal B [out, n·r], so that q, k and v cost two
+// products.
 std::pair<Tensor, Tensor> Decoder::packed(const Site& site) const {
   std::vector<Tensor> as, bs;
   int64_t n = 0, at_column = 0;
@@ -310,7 +319,8 @@ void Decoder::pack(Site& site) const {
   std::tie(site.packed_a, site.packed_b) = packed(site);
 }
 
-// --- forward -----------------------------------------------------------------------------------------------------------
+// --- forward
+// -----------------------------------------------------------------------------------------------------------
 
 Tensor Decoder::cast(const Tensor& weight) const {
   return weight.scalar_type() == options_.compute ? weight : weight.to(options_.compute);
@@ -373,12 +383,13 @@ NormOut Decoder::run(const RowBatch& batch, std::vector<LayerCache>* cache, int6
 
 CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
   dropout_.reset();
-  if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora()) dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
+  if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
+    dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
   const NormOut out = run(batch, nullptr, 0);
   dropout_.reset();
   const Tensor rows = int_tensor(batch.loss_at, options_.device).to(at::kLong);
-  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_, config_.norm_eps,
-                            options_.compute)
+  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_,
+                            config_.norm_eps, options_.compute)
                        .normed;
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
@@ -398,13 +409,14 @@ Tensor Decoder::prefill(const RowBatch& batch, const std::vector<int32_t>& last,
   cache.clear();
   const NormOut out = run(batch, &cache, capacity);
   const Tensor rows = int_tensor(last, options_.device).to(at::kLong);
-  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_, config_.norm_eps,
-                            options_.compute)
+  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_,
+                            config_.norm_eps, options_.compute)
                        .normed;
   return at::linear(h, cast(head())).to(at::kFloat);
 }
 
-Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths, std::vector<LayerCache>& cache) {
+Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths,
+                     std::vector<LayerCache>& cache) {
   at::NoGradGuard no_grad;
   const auto& c = config_;
   const auto n = static_cast<int64_t>(ids.size());
@@ -426,19 +438,22 @@ Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>
     if (has_kernel(qkv)) {
       const bool bf = qkv.scalar_type() == at::kBFloat16;
       const auto size = qkv.element_size();
-      const auto base = [&](const Tensor& t, int64_t element) { return static_cast<char*>(t.data_ptr()) + element * size; };
+      const auto base = [&](const Tensor& t, int64_t element) {
+        return static_cast<char*>(t.data_ptr()) + element * size;
+      };
       const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
       const HeadShape shape{1, c.n_heads, c.n_kv_heads, c.head_dim};
       Tensor q = at::empty_like(attended);
       Tensor kv = at::empty({2, c.n_kv_heads * c.head_dim}, qkv.options());
       for (int64_t b = 0; b < n; ++b) {
         kernels().split_rotate(base(qkv, b * qkv.size(1)), cos_.data_ptr<float>(), sin_.data_ptr<float>(),
-                               context.positions.data_ptr<int32_t>() + b, scale, shape, base(q, b * q.size(1)), base(kv, 0),
-                               base(kv, kv.size(1)), bf);
+                               context.positions.data_ptr<int32_t>() + b, scale, shape, base(q, b * q.size(1)),
+                               base(kv, 0), base(kv, kv.size(1)), bf);
         for (int64_t h = 0; h < c.n_kv_heads; ++h) {
           const int64_t to = ((b * c.n_kv_heads + h) * capacity + lengths[static_cast<size_t>(b)]) * c.head_dim;
           std::memcpy(base(entry.keys, to), base(kv, h * c.head_dim), static_cast<size_t>(c.head_dim * size));
-          std::memcpy(base(entry.values, to), base(kv, kv.size(1) + h * c.head_dim), static_cast<size_t>(c.head_dim * size));
+          std::memcpy(base(entry.values, to), base(kv, kv.size(1) + h * c.head_dim),
+                      static_cast<size_t>(c.head_dim * size));
         }
       }
       at::parallel_for(0, n * c.n_kv_heads, 8, [&](int64_t from, int64_t to) {
@@ -466,7 +481,8 @@ Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>
       const Tensor q = at::cat({a * cos - b * sin, b * cos + a * sin}, -1).unsqueeze(2);
       const Tensor keys = entry.keys.narrow(2, 0, longest).repeat_interleave(group, 1);
       const Tensor values = entry.values.narrow(2, 0, longest).repeat_interleave(group, 1);
-      const Tensor hidden = at::arange(longest, positions.options()).view({1, 1, 1, longest}) > positions.view({n, 1, 1, 1});
+      const Tensor hidden =
+          at::arange(longest, positions.options()).view({1, 1, 1, longest}) > positions.view({n, 1, 1, 1});
       const Tensor scores = (at::matmul(q, keys.transpose(2, 3)) / std::sqrt(static_cast<double>(c.head_dim)))
                                 .masked_fill(hidden, -std::numeric_limits<double>::infinity());
       attended = at::matmul(at::softmax(scores, -1), values).reshape({n, c.n_heads * c.head_dim});

@@ -1,5 +1,6 @@
-// The Llama-family decoder: RMS norm, rotary positions (halves convention), grouped-query attention, SwiGLU, tied or own
-// output weights; frozen with LoRA adapters, or with all weights trainable. Torch headers: only nn and finetune include this.
+// The Llama-family decoder: RMS norm, rotary positions (halves convention), grouped-query attention, SwiGLU, tied or
+// own output weights; frozen with LoRA adapters, or with all weights trainable. Torch headers: only nn and finetune
+// include this.
 //
 // Shapes: see ops.h. q, k, v lie in one matrix, gate and up in another; the checkpoint's names are slices of them.
 // Errors: as in engine.h.
@@ -36,12 +37,13 @@ struct RowBatch {
 struct LoraConfig {
   int64_t rank = 8;
   double alpha = 16;
-  double dropout = 0;   // of the adapter's input; linears that read the same input share one mask
+  double dropout = 0;  // of the adapter's input; linears that read the same input share one mask
   bool rslora = false;
   std::vector<std::string> targets;  // "q_proj", "gate_proj", … ; empty: all seven
   double scale() const;
 };
-inline constexpr const char* kLinearNames[] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+inline constexpr const char* kLinearNames[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                               "gate_proj", "up_proj", "down_proj"};
 
 // One adapted linear of the checkpoint.
 struct LoraPair {
@@ -56,8 +58,8 @@ struct Parameter {
 };
 
 struct TensorSlice {
-  std::string name;   // the checkpoint's
-  at::Tensor value;   // a view
+  std::string name;  // the checkpoint's
+  at::Tensor value;  // a view
 };
 
 class Decoder {
@@ -65,7 +67,7 @@ class Decoder {
   struct Options {
     at::ScalarType compute = at::kFloat;  // of matrix products
     at::Device device = at::kCPU;
-    bool trainable = false;               // all weights float32 leaves; else frozen in the compute type
+    bool trainable = false;  // all weights float32 leaves; else frozen in the compute type
   };
   // Random weights: normal with deviation 0.02, projections into the residual stream divided by √(2·layers); norms 1.
   static Result<Decoder> random(const ModelConfig& config, uint64_t seed, const Options& options);
@@ -98,7 +100,8 @@ class Decoder {
     at::Tensor keys, values;
   };
   // Runs right-padded prompts; `last` = flat index of each row's last token. Returns logits [B, V] float32.
-  at::Tensor prefill(const RowBatch& batch, const std::vector<int32_t>& last, int64_t capacity, std::vector<LayerCache>& cache);
+  at::Tensor prefill(const RowBatch& batch, const std::vector<int32_t>& last, int64_t capacity,
+                     std::vector<LayerCache>& cache);
   // One token a row, at position lengths[row]; writes its key and value there.
   at::Tensor step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths, std::vector<LayerCache>& cache);
 
@@ -110,7 +113,7 @@ class Decoder {
   struct Site {
     std::vector<int64_t> out_sizes;
     std::vector<std::string> modules;
-    std::vector<at::Tensor> a, b;  // undefined where not adapted
+    std::vector<at::Tensor> a, b;   // undefined where not adapted
     at::Tensor packed_a, packed_b;  // for frozen adapters: made once, in the compute type
   };
   Decoder(ModelConfig config, Options options);

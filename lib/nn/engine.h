@@ -20,7 +20,7 @@
 
 namespace slm::nn {
 
-enum class DType { kAuto, kFloat32, kBFloat16 };  // kAuto: bf16 where the CPU computes it, else fp32
+enum class DType { kAuto, kFloat32, kBFloat16 };   // kAuto: bf16 where the CPU computes it, else fp32
 Result<DType> parse_dtype(std::string_view name);  // "auto", "float32", "bfloat16"
 
 // What config.json says, checked. Only Llama-family decoders so far (model_type "llama").
@@ -45,8 +45,8 @@ struct EngineOptions {
 
 // A PEFT adapter in memory: its two files. (Adapters lie sealed in the store, so a path isn't enough.)
 struct AdapterFiles {
-  std::string config_json;   // adapter_config.json
-  Bytes weights;             // adapter_model.safetensors
+  std::string config_json;  // adapter_config.json
+  Bytes weights;            // adapter_model.safetensors
 };
 
 // Keys and values of the rows of one batch; opaque. Grows by what prefill and step append.
@@ -74,7 +74,8 @@ class Engine {
   virtual Result<std::vector<float>> logits(std::span<const int32_t> ids) = 0;
 
   // Runs the prompts (ragged) and returns the logits after each one's last token, B × V.
-  virtual Result<std::unique_ptr<Cache>> prefill(std::span<const std::vector<int32_t>> prompts, std::vector<float>& logits) = 0;
+  virtual Result<std::unique_ptr<Cache>> prefill(std::span<const std::vector<int32_t>> prompts,
+                                                 std::vector<float>& logits) = 0;
   // Appends one token to each row and returns the next logits, B × V. Requires: ids.size() == cache.n_rows().
   virtual Status step(Cache& cache, std::span<const int32_t> ids, std::vector<float>& logits) = 0;
   // Keeps only these rows, in this order (finished rows leave the batch).

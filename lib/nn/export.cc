@@ -12,7 +12,9 @@ Result<Bytes> weight_file(const Decoder& decoder, DType dtype) {
     for (const auto& slice : decoder.weights()) {
       held.push_back(slice.value.cpu().to(bf16 ? at::kBFloat16 : at::kFloat).contiguous());
       const at::Tensor& t = held.back();
-      out.push_back({slice.name, bf16 ? "BF16" : "F32", t.sizes().vec(),
+      out.push_back({slice.name,
+                     bf16 ? "BF16" : "F32",
+                     t.sizes().vec(),
                      {static_cast<const uint8_t*>(t.data_ptr()), static_cast<size_t>(t.nbytes())}});
     }
     return write_safetensors(out);

@@ -28,10 +28,11 @@ struct Kernels {
 
   // gate_up is [n, 2·width], gate first: out = silu(gate) · up.
   void (*swiglu)(const void* gate_up, int64_t n_rows, int64_t width, void* out, bool bf);
-  void (*swiglu_backward)(const void* gate_up, const void* d_out, int64_t n_rows, int64_t width, void* d_gate_up, bool bf);
+  void (*swiglu_backward)(const void* gate_up, const void* d_out, int64_t n_rows, int64_t width, void* d_gate_up,
+                          bool bf);
 
-  // Rows of one batch row `b`: qkv [T, (H + 2K)·D] → q [K, G, T, D] rotated and scaled, k [K, T, D] rotated, v [K, T, D].
-  // cos, sin: [positions, D/2]; positions: [T].
+  // Rows of one batch row `b`: qkv [T, (H + 2K)·D] → q [K, G, T, D] rotated and scaled, k [K, T, D] rotated, v [K, T,
+  // D]. cos, sin: [positions, D/2]; positions: [T].
   void (*split_rotate)(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
                        HeadShape shape, void* q, void* k, void* v, bool bf);
   void (*merge_rotate)(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
@@ -43,26 +44,26 @@ struct Kernels {
   void (*softmax_backward)(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width,
                            bool bf);
 
-  // logits [n, vocab] in place become weight · (softmax − one-hot); returns Σ weight · nll. hits += Σ (argmax == target)
-  // over rows whose weight isn't 0.
+  // logits [n, vocab] in place become weight · (softmax − one-hot); returns Σ weight · nll. hits += Σ (argmax ==
+  // target) over rows whose weight isn't 0.
   double (*cross_entropy)(void* logits, const int32_t* targets, const float* weights, int64_t n_rows, int64_t vocab,
                           int64_t* hits, bool bf);
 
   // One query a head against `length` cached keys and values: q [G, D] scaled; keys, values [length, D] → out [G, D].
   // scratch: G · length floats.
-  void (*attend_one)(const void* q, const void* keys, const void* values, int64_t group, int64_t length, int64_t head_dim,
-                     float* scratch, void* out, bool bf);
+  void (*attend_one)(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
+                     int64_t head_dim, float* scratch, void* out, bool bf);
 
   // Decoupled-decay Adam on n values; step_size and decay are already multiplied by the learning rate.
   void (*adamw)(float* w, const float* grad, float* m, float* v, int64_t n, const struct AdamStep& step);
 };
 
 struct AdamStep {
-  float grad_scale;     // clipping and averaging
+  float grad_scale;  // clipping and averaging
   float beta1, beta2, eps;
-  float step_size;      // lr / (1 − β1^t)
-  float inv_sqrt_bias2; // 1 / sqrt(1 − β2^t)
-  float decay;          // lr · weight decay
+  float step_size;       // lr / (1 − β1^t)
+  float inv_sqrt_bias2;  // 1 / sqrt(1 − β2^t)
+  float decay;           // lr · weight decay
 };
 
 // The best for this CPU. SLMCONV_ISA=base|avx2|avx512 lowers the choice (for tests).

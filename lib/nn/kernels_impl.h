@@ -1,5 +1,6 @@
-// The kernels' source, included once per instruction set with SLM_ISA defined. Only C headers and static functions here:
-// these files are compiled with wider instructions, and an inline function shared with other files could replace theirs.
+// The kernels' source, included once per instruction set with SLM_ISA defined. Only C headers and static functions
+// here: these files are compiled with wider instructions, and an inline function shared with other files could replace
+// theirs.
 //
 // Vectors are 16 floats in the compilers' portable vector types. exp follows Cephes' expf (netlib.org/cephes): range
 // reduction by ln 2 in two parts, then a polynomial of degree 5; relative error below 2e-7.
@@ -172,11 +173,12 @@ SLM_INLINE float log_1(float x) {
   return m + p + fe * 0.693359375f;
 }
 
-// --- norm --------------------------------------------------------------------------------------------------------------
+// --- norm
+// --------------------------------------------------------------------------------------------------------------
 
 template <class T>
-void add_norm_t(const float* x, const void* y, const float* w, float eps, int64_t n_rows, int64_t width, float* out, void* h,
-                float* inv) {
+void add_norm_t(const float* x, const void* y, const float* w, float eps, int64_t n_rows, int64_t width, float* out,
+                void* h, float* inv) {
   for (int64_t r = 0; r < n_rows; ++r) {
     const float* xr = x + r * width;
     float* o = out != nullptr ? out + r * width : nullptr;
@@ -226,7 +228,8 @@ void add_norm_backward_t(const float* d_out, const void* dh, const float* out, c
   }
 }
 
-// --- SwiGLU ------------------------------------------------------------------------------------------------------------
+// --- SwiGLU
+// ------------------------------------------------------------------------------------------------------------
 
 template <class T>
 void swiglu_t(const void* gate_up, int64_t n_rows, int64_t width, void* out) {
@@ -260,11 +263,13 @@ void swiglu_backward_t(const void* gate_up, const void* d_out, int64_t n_rows, i
   }
 }
 
-// --- rotary ------------------------------------------------------------------------------------------------------------
+// --- rotary
+// ------------------------------------------------------------------------------------------------------------
 
 // One head's vector of one token. The halves (i, i + D/2) are a pair; sign −1 undoes the rotation.
 template <class T>
-SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const float* s, float sign, float scale, int64_t half) {
+SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const float* s, float sign, float scale,
+                            int64_t half) {
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t n = lanes_left(i, half);
     const F a = load_n<T>(in, i, n), b = load_n<T>(in, i + half, n);
@@ -275,14 +280,15 @@ SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const flo
 }
 
 template <class T>
-void split_rotate_t(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale, HeadShape s,
-                    void* q, void* k, void* v) {
+void split_rotate_t(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
+                    HeadShape s, void* q, void* k, void* v) {
   const int64_t half = s.head_dim / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
   for (int64_t t = 0; t < s.length; ++t) {
     const float* c = cos + positions[t] * half;
     const float* sn = sin + positions[t] * half;
     for (int64_t h = 0; h < s.n_heads; ++h)
-      rotate_head<T>(at<T>(qkv, t * row + h * s.head_dim), at<T>(q, (h * s.length + t) * s.head_dim), c, sn, 1.0f, scale, half);
+      rotate_head<T>(at<T>(qkv, t * row + h * s.head_dim), at<T>(q, (h * s.length + t) * s.head_dim), c, sn, 1.0f,
+                     scale, half);
     for (int64_t h = 0; h < s.n_kv; ++h) {
       const int64_t from = t * row + (s.n_heads + h) * s.head_dim, to = (h * s.length + t) * s.head_dim;
       rotate_head<T>(at<T>(qkv, from), at<T>(k, to), c, sn, 1.0f, 1.0f, half);
@@ -299,7 +305,8 @@ void merge_rotate_t(const void* dq, const void* dk, const void* dv, const float*
     const float* c = cos + positions[t] * half;
     const float* sn = sin + positions[t] * half;
     for (int64_t h = 0; h < s.n_heads; ++h)
-      rotate_head<T>(at<T>(dq, (h * s.length + t) * s.head_dim), at<T>(dqkv, t * row + h * s.head_dim), c, sn, -1.0f, scale, half);
+      rotate_head<T>(at<T>(dq, (h * s.length + t) * s.head_dim), at<T>(dqkv, t * row + h * s.head_dim), c, sn, -1.0f,
+                     scale, half);
     for (int64_t h = 0; h < s.n_kv; ++h) {
       const int64_t to = t * row + (s.n_heads + h) * s.head_dim, from = (h * s.length + t) * s.head_dim;
       rotate_head<T>(at<T>(dk, from), at<T>(dqkv, to), c, sn, -1.0f, 1.0f, half);
@@ -308,7 +315,8 @@ void merge_rotate_t(const void* dq, const void* dk, const void* dv, const float*
   }
 }
 
-// --- softmax and loss --------------------------------------------------------------------------------------------------
+// --- softmax and loss
+// --------------------------------------------------------------------------------------------------
 
 template <class T>
 SLM_INLINE float row_max(const void* row, int64_t lo, int64_t hi) {
@@ -398,7 +406,8 @@ double cross_entropy_t(void* logits, const int32_t* targets, const float* weight
   return loss;
 }
 
-// --- decoding ----------------------------------------------------------------------------------------------------------
+// --- decoding
+// ----------------------------------------------------------------------------------------------------------
 
 template <class T>
 void attend_one_t(const void* q, const void* keys, const void* values, int64_t group, int64_t length, int64_t head_dim,
@@ -451,10 +460,11 @@ static void adamw(float* w, const float* grad, float* m, float* v, int64_t n, co
   }
 }
 
-// --- by element type ---------------------------------------------------------------------------------------------------
+// --- by element type
+// ---------------------------------------------------------------------------------------------------
 
-static void add_norm(const float* x, const void* y, const float* w, float eps, int64_t n_rows, int64_t width, float* out,
-                     void* h, float* inv, bool bf) {
+static void add_norm(const float* x, const void* y, const float* w, float eps, int64_t n_rows, int64_t width,
+                     float* out, void* h, float* inv, bool bf) {
   bf ? add_norm_t<BFloat16>(x, y, w, eps, n_rows, width, out, h, inv)
      : add_norm_t<Float32>(x, y, w, eps, n_rows, width, out, h, inv);
 }
@@ -483,17 +493,18 @@ static void merge_rotate(const void* dq, const void* dk, const void* dv, const f
 static void softmax(void* scores, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width, bool bf) {
   bf ? softmax_t<BFloat16>(scores, lo, hi, n_rows, width) : softmax_t<Float32>(scores, lo, hi, n_rows, width);
 }
-static void softmax_backward(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width,
-                             bool bf) {
-  bf ? softmax_backward_t<BFloat16>(p, dp, lo, hi, n_rows, width) : softmax_backward_t<Float32>(p, dp, lo, hi, n_rows, width);
+static void softmax_backward(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows,
+                             int64_t width, bool bf) {
+  bf ? softmax_backward_t<BFloat16>(p, dp, lo, hi, n_rows, width)
+     : softmax_backward_t<Float32>(p, dp, lo, hi, n_rows, width);
 }
 static double cross_entropy(void* logits, const int32_t* targets, const float* weights, int64_t n_rows, int64_t vocab,
                             int64_t* hits, bool bf) {
   return bf ? cross_entropy_t<BFloat16>(logits, targets, weights, n_rows, vocab, hits)
             : cross_entropy_t<Float32>(logits, targets, weights, n_rows, vocab, hits);
 }
-static void attend_one(const void* q, const void* keys, const void* values, int64_t group, int64_t length, int64_t head_dim,
-                       float* scratch, void* out, bool bf) {
+static void attend_one(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
+                       int64_t head_dim, float* scratch, void* out, bool bf) {
   bf ? attend_one_t<BFloat16>(q, keys, values, group, length, head_dim, scratch, out)
      : attend_one_t<Float32>(q, keys, values, group, length, head_dim, scratch, out);
 }
@@ -503,9 +514,9 @@ static void attend_one(const void* q, const void* keys, const void* values, int6
 #define SLM_STRING_INNER(x) #x
 #define SLM_STRING(x) SLM_STRING_INNER(x)
 extern const Kernels SLM_TABLE;
-const Kernels SLM_TABLE = {SLM_STRING(SLM_ISA),    SLM_ISA::add_norm,         SLM_ISA::add_norm_backward,
-                           SLM_ISA::swiglu,        SLM_ISA::swiglu_backward,  SLM_ISA::split_rotate,
-                           SLM_ISA::merge_rotate,  SLM_ISA::softmax,          SLM_ISA::softmax_backward,
-                           SLM_ISA::cross_entropy, SLM_ISA::attend_one,       SLM_ISA::adamw};
+const Kernels SLM_TABLE = {SLM_STRING(SLM_ISA),    SLM_ISA::add_norm,        SLM_ISA::add_norm_backward,
+                           SLM_ISA::swiglu,        SLM_ISA::swiglu_backward, SLM_ISA::split_rotate,
+                           SLM_ISA::merge_rotate,  SLM_ISA::softmax,         SLM_ISA::softmax_backward,
+                           SLM_ISA::cross_entropy, SLM_ISA::attend_one,      SLM_ISA::adamw};
 
 }  // namespace slm::nn

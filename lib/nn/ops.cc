@@ -35,11 +35,12 @@ constexpr int64_t kRowGrain = 64;
 // Scores that a layer keeps for its backward pass; beyond it they are computed again.
 constexpr int64_t kMaxSavedScoreBytes = int64_t{64} << 20;
 
-// --- norm --------------------------------------------------------------------------------------------------------------
+// --- norm
+// --------------------------------------------------------------------------------------------------------------
 
 struct AddNorm : Function<AddNorm> {
-  static tensor_list forward(AutogradContext* context, const Tensor& x, const Tensor& y, const Tensor& weight, double eps,
-                             bool bf16) {
+  static tensor_list forward(AutogradContext* context, const Tensor& x, const Tensor& y, const Tensor& weight,
+                             double eps, bool bf16) {
     const int64_t n = x.size(0), width = x.size(1);
     const bool has_y = y.defined() && y.numel() > 0;
     Tensor sum = has_y ? at::empty_like(x) : x;
@@ -83,7 +84,8 @@ struct AddNorm : Function<AddNorm> {
   }
 };
 
-// --- SwiGLU ------------------------------------------------------------------------------------------------------------
+// --- SwiGLU
+// ------------------------------------------------------------------------------------------------------------
 
 struct SwiGlu : Function<SwiGlu> {
   static Tensor forward(AutogradContext* context, const Tensor& gate_up) {
@@ -108,7 +110,8 @@ struct SwiGlu : Function<SwiGlu> {
   }
 };
 
-// --- attention ---------------------------------------------------------------------------------------------------------
+// --- attention
+// ---------------------------------------------------------------------------------------------------------
 
 HeadShape head_shape(const AttentionShape& s) { return {s.length, s.n_heads, s.n_kv, s.head_dim}; }
 
@@ -142,8 +145,7 @@ void over_blocks(const Tensor& scores, const AttentionContext& c, const Attentio
   const auto* lo = c.starts.data_ptr<int32_t>();
   const auto* hi = ends.data_ptr<int32_t>();
   at::parallel_for(0, s.rows * s.n_heads, 1, [&](int64_t a, int64_t b) {
-    for (int64_t i = a; i < b; ++i)
-      kernel(i * s.length * s.length, lo + i / s.n_heads * s.length, hi);
+    for (int64_t i = a; i < b; ++i) kernel(i * s.length * s.length, lo + i / s.n_heads * s.length, hi);
   });
 }
 
@@ -157,7 +159,9 @@ Tensor probabilities(const Split& x, const AttentionContext& c, const AttentionS
 
 // [rows·K, G·T, D] → [N, H·D] and back.
 Tensor heads_to_tokens(const Tensor& x, const AttentionShape& s) {
-  return x.view({s.rows, s.n_heads, s.length, s.head_dim}).transpose(1, 2).reshape({s.rows * s.length, s.n_heads * s.head_dim});
+  return x.view({s.rows, s.n_heads, s.length, s.head_dim})
+      .transpose(1, 2)
+      .reshape({s.rows * s.length, s.n_heads * s.head_dim});
 }
 Tensor tokens_to_heads(const Tensor& x, const AttentionShape& s) {
   return x.view({s.rows, s.length, s.n_heads, s.head_dim})
@@ -166,7 +170,8 @@ Tensor tokens_to_heads(const Tensor& x, const AttentionShape& s) {
 }
 
 struct Attention : Function<Attention> {
-  static Tensor forward(AutogradContext* context, const Tensor& qkv, const AttentionContext& c, const AttentionShape& s) {
+  static Tensor forward(AutogradContext* context, const Tensor& qkv, const AttentionContext& c,
+                        const AttentionShape& s) {
     const Split x = split_heads(qkv, c, s);
     Tensor p = probabilities(x, c, s);
     Tensor out = heads_to_tokens(at::bmm(p, x.v), s);
@@ -220,13 +225,15 @@ AttentionParts attention_plain(const Tensor& qkv, const AttentionContext& c, con
   const Tensor at_key = at::arange(s.length, c.starts.options()).view({1, 1, 1, s.length});
   const Tensor at_query = at_key.view({1, 1, s.length, 1});
   const Tensor hidden = (at_key > at_query) | (at_key < c.starts.view({s.rows, 1, s.length, 1}));
-  Tensor scores = at::matmul(q, k.repeat_interleave(group, 1).transpose(2, 3)) / std::sqrt(static_cast<double>(s.head_dim));
+  Tensor scores =
+      at::matmul(q, k.repeat_interleave(group, 1).transpose(2, 3)) / std::sqrt(static_cast<double>(s.head_dim));
   scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
   const Tensor out = at::matmul(at::softmax(scores, -1), v.repeat_interleave(group, 1));
   return {out.transpose(1, 2).reshape({s.rows * s.length, s.n_heads * s.head_dim}), k.contiguous(), v.contiguous()};
 }
 
-// --- loss --------------------------------------------------------------------------------------------------------------
+// --- loss
+// --------------------------------------------------------------------------------------------------------------
 
 constexpr int64_t kLossRows = 1024;
 

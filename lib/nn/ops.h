@@ -1,5 +1,6 @@
-// The decoder's fused operations with their gradients. On a CPU in float32 or bfloat16 they run the kernels of kernels.h;
-// anywhere else (CUDA, float64) plain ATen operations that compute the same: the reference the tests compare with.
+// The decoder's fused operations with their gradients. On a CPU in float32 or bfloat16 they run the kernels of
+// kernels.h; anywhere else (CUDA, float64) plain ATen operations that compute the same: the reference the tests compare
+// with.
 //
 // Shapes: N = rows · length tokens, d width, H query heads, K key/value heads, D head width, F ffn width, V vocabulary.
 //   The residual stream is float32 (float64 in a float64 model); what goes into and out of matrix products has the
@@ -30,7 +31,8 @@ struct NormOut {
   at::Tensor normed;  // in the compute type
 };
 // RMS norm of x + y; y may be undefined.
-NormOut add_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, double eps, at::ScalarType compute);
+NormOut add_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, double eps,
+                 at::ScalarType compute);
 
 // [N, 2F] → [N, F]
 at::Tensor swiglu(const at::Tensor& gate_up);
@@ -42,7 +44,8 @@ at::Tensor attention(const at::Tensor& qkv, const AttentionContext& context, con
 struct AttentionParts {
   at::Tensor out, keys, values;
 };
-AttentionParts attention_with_cache(const at::Tensor& qkv, const AttentionContext& context, const AttentionShape& shape);
+AttentionParts attention_with_cache(const at::Tensor& qkv, const AttentionContext& context,
+                                    const AttentionShape& shape);
 
 struct CrossEntropy {
   at::Tensor loss;   // float64 scalar: Σ weight · −log softmax(h Wᵀ)[target]

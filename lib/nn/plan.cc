@@ -64,7 +64,8 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   const int64_t per_token = 2 * 4 * c.width + size * (2 * c.width + (q + 2 * kv) + q + 3 * c.ffn_width);
   const int64_t scores = std::min<int64_t>(c.n_heads * tokens * shape.longest * size, int64_t{64} << 20);
   const int64_t loss_rows = std::min<int64_t>(tokens, 1024) * c.vocab_size * size;
-  out.activation_bytes = c.n_layers * (tokens * per_token + scores) + 2 * c.n_heads * tokens * shape.longest * size + loss_rows;
+  out.activation_bytes =
+      c.n_layers * (tokens * per_token + scores) + 2 * c.n_heads * tokens * shape.longest * size + loss_rows;
   out.total_bytes = out.weight_bytes + out.adapter_bytes + out.optimiser_bytes + out.activation_bytes;
   const double attention = 4.0 * static_cast<double>(c.n_layers * q * shape.longest) * static_cast<double>(tokens);
   // Frozen weights need no gradient of their own: two products a weight instead of three.

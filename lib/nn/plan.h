@@ -14,9 +14,9 @@ int64_t n_parameters(const ModelConfig& config);
 
 struct ServePlan {
   int64_t weight_bytes = 0;
-  int64_t cache_bytes = 0;        // keys and values of `batch` rows of `context` tokens
-  int64_t total_bytes = 0;        // with activations
-  double flops_per_token = 0;     // at full context
+  int64_t cache_bytes = 0;     // keys and values of `batch` rows of `context` tokens
+  int64_t total_bytes = 0;     // with activations
+  double flops_per_token = 0;  // at full context
 };
 ServePlan plan_serve(const ModelConfig& config, DType dtype, int64_t context, int64_t batch);
 
@@ -26,9 +26,9 @@ struct TrainPlan {
   double flops_per_step = 0;
 };
 struct TrainShape {
-  int64_t batch_tokens = 0;   // tokens of one micro-batch, padding included
-  int64_t longest = 0;        // longest sequence
-  int64_t rank = 8;           // LoRA rank on all seven linears; 0 = full weights
+  int64_t batch_tokens = 0;  // tokens of one micro-batch, padding included
+  int64_t longest = 0;       // longest sequence
+  int64_t rank = 8;          // LoRA rank on all seven linears; 0 = full weights
 };
 TrainPlan plan_train(const ModelConfig& config, DType dtype, const TrainShape& shape);
 

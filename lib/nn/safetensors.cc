@@ -24,8 +24,8 @@ struct DTypeRow {
   std::string_view name;
   int64_t bytes;
 };
-constexpr DTypeRow kDTypes[] = {{"F32", 4}, {"BF16", 2}, {"F16", 2}, {"F64", 8}, {"I64", 8},     {"I32", 4},
-                                {"I16", 2}, {"I8", 1},   {"U8", 1},  {"U16", 2}, {"U32", 4},     {"U64", 8},
+constexpr DTypeRow kDTypes[] = {{"F32", 4},  {"BF16", 2},    {"F16", 2},     {"F64", 8}, {"I64", 8}, {"I32", 4},
+                                {"I16", 2},  {"I8", 1},      {"U8", 1},      {"U16", 2}, {"U32", 4}, {"U64", 8},
                                 {"BOOL", 1}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"C64", 8}};
 
 tl::unexpected<Error> bad(const std::string& file, std::string message) {
@@ -86,7 +86,8 @@ Status SafeTensors::index(ByteSpan file) {
   if (file.size() < 10)
     return bad(name_, fmt::format("truncated: {} bytes, a safetensors file has at least 10", file.size()));
   const uint64_t n_header = get_u64(file.data());
-  if (n_header > kMaxHeader) return bad(name_, fmt::format("header of {} bytes, at most {} allowed", n_header, kMaxHeader));
+  if (n_header > kMaxHeader)
+    return bad(name_, fmt::format("header of {} bytes, at most {} allowed", n_header, kMaxHeader));
   if (n_header > file.size() - 8)
     return bad(name_, fmt::format("truncated header: {} bytes announced, {} in the file", n_header, file.size() - 8));
   const auto header = as_text(file.subspan(8, n_header));
@@ -128,9 +129,11 @@ Status SafeTensors::index(ByteSpan file) {
     if (!(*offsets)[0].is_int64() || !(*offsets)[1].is_int64())
       return bad(name_, fmt::format("tensor {}: bad data_offsets", tensor));
     const int64_t begin = (*offsets)[0].get_int64(), end = (*offsets)[1].get_int64();
-    if (begin < 0 || end < begin) return bad(name_, fmt::format("tensor {}: data_offsets [{}, {}]", tensor, begin, end));
+    if (begin < 0 || end < begin)
+      return bad(name_, fmt::format("tensor {}: data_offsets [{}, {}]", tensor, begin, end));
     if (static_cast<uint64_t>(end) > data.size())
-      return bad(name_, fmt::format("truncated: tensor {} ends at data byte {}, the file has {}", tensor, end, data.size()));
+      return bad(name_,
+                 fmt::format("truncated: tensor {} ends at data byte {}, the file has {}", tensor, end, data.size()));
     const auto n = count_elements(view.shape);
     int64_t expected = 0;
     if (!n || __builtin_mul_overflow(*n, size, &expected) || expected != end - begin)
@@ -150,7 +153,8 @@ Status SafeTensors::index(ByteSpan file) {
                                     r.begin < at ? "overlap" : "hole"));
     at = r.end;
   }
-  if (at != data.size()) return bad(name_, fmt::format("tensors cover {} data bytes, the file has {}", at, data.size()));
+  if (at != data.size())
+    return bad(name_, fmt::format("tensors cover {} data bytes, the file has {}", at, data.size()));
   return {};
 }
 

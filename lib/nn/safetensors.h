@@ -22,7 +22,7 @@ namespace slm::nn {
 struct TensorView {
   std::string dtype;  // "F32", "BF16", "F16", ...
   std::vector<int64_t> shape;
-  ByteSpan data;      // lives as long as the file
+  ByteSpan data;  // lives as long as the file
   int64_t n_elements() const;
 };
 

@@ -1,0 +1,189 @@
+// Engine on top of the decoder: ids and float vectors at its edge, torch inside.
+#include "nn/engine.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "nn/adapter.h"
+#include "nn/decoder.h"
+
+namespace slm::nn {
+
+namespace {
+
+struct TorchCache final : Cache {
+  std::vector<Decoder::LayerCache> layers;
+  std::vector<int64_t> lengths;
+  size_t n_rows() const override { return lengths.size(); }
+  int64_t length(size_t row) const override { return lengths[row]; }
+};
+
+// Room in the cache beyond the prompts before it must grow.
+constexpr int64_t kSpareTokens = 64;
+
+void copy_out(const at::Tensor& logits, std::vector<float>& out) {
+  const at::Tensor flat = logits.to(at::kFloat).cpu().contiguous();
+  out.assign(flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel());
+}
+
+class TorchEngine final : public Engine {
+ public:
+  TorchEngine(Decoder decoder, DType dtype, int threads)
+      : decoder_(std::move(decoder)), dtype_(dtype), threads_(threads) {}
+
+  const ModelConfig& config() const override { return decoder_.config(); }
+  DType dtype() const override { return dtype_; }
+
+  Status set_adapter(const AdapterFiles& files) override {
+    SLM_TRY(auto adapter, parse_adapter(files));
+    return decoder_.set_lora(adapter.config, std::move(adapter.pairs), false);
+  }
+  void clear_adapter() override { decoder_.clear_lora(); }
+
+  Result<std::vector<float>> logits(std::span<const int32_t> ids) override {
+    const std::vector<int32_t> prompt(ids.begin(), ids.end());
+    SLM_CHECK(check_prompt(prompt));
+    use_threads();
+    return guarded([&]() -> Result<std::vector<float>> {
+      std::vector<float> out;
+      copy_out(decoder_.logits(padded({&prompt, 1}, nullptr)), out);
+      return out;
+    });
+  }
+
+  Result<std::unique_ptr<Cache>> prefill(std::span<const std::vector<int32_t>> prompts,
+                                         std::vector<float>& logits) override {
+    if (prompts.empty()) return fail(ErrorCode::kUsage, "prefill of no prompts");
+    for (const auto& prompt : prompts) SLM_CHECK(check_prompt(prompt));
+    use_threads();
+    return guarded([&]() -> Result<std::unique_ptr<Cache>> {
+      auto cache = std::make_unique<TorchCache>();
+      std::vector<int32_t> last;
+      const RowBatch batch = padded(prompts, &last);
+      for (const auto& prompt : prompts) cache->lengths.push_back(static_cast<int64_t>(prompt.size()));
+      copy_out(decoder_.prefill(batch, last, batch.length + kSpareTokens, cache->layers), logits);
+      return std::unique_ptr<Cache>(std::move(cache));
+    });
+  }
+
+  Status step(Cache& cache, std::span<const int32_t> ids, std::vector<float>& logits) override {
+    auto& c = static_cast<TorchCache&>(cache);
+    if (ids.size() != c.lengths.size())
+      return fail(ErrorCode::kUsage,
+                  fmt::format("step of {} tokens for a cache of {} rows", ids.size(), c.lengths.size()));
+    for (const int32_t id : ids) SLM_CHECK(check_id(id));
+    if (ids.empty()) {
+      logits.clear();
+      return {};
+    }
+    const int64_t longest = *std::max_element(c.lengths.begin(), c.lengths.end());
+    if (longest >= config().max_positions)
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("a row has {} tokens, the model's context is {}", longest, config().max_positions));
+    use_threads();
+    return guarded([&]() -> Status {
+      const int64_t capacity = c.layers[0].keys.size(2);
+      if (longest >= capacity) grow(c, std::min(config().max_positions, capacity * 3 / 2 + kSpareTokens));
+      copy_out(decoder_.step({ids.begin(), ids.end()}, c.lengths, c.layers), logits);
+      for (auto& length : c.lengths) ++length;
+      return {};
+    });
+  }
+
+  Status keep(Cache& cache, std::span<const size_t> rows) override {
+    auto& c = static_cast<TorchCache&>(cache);
+    std::vector<int64_t> index, lengths;
+    for (const size_t row : rows) {
+      if (row >= c.lengths.size())
+        return fail(ErrorCode::kUsage, fmt::format("keep row {} of a cache of {} rows", row, c.lengths.size()));
+      index.push_back(static_cast<int64_t>(row));
+      lengths.push_back(c.lengths[row]);
+    }
+    return guarded([&]() -> Status {
+      at::NoGradGuard no_grad;
+      for (auto& layer : c.layers) {
+        const at::Tensor at_rows = at::tensor(index, at::kLong).to(layer.keys.device());
+        layer.keys = layer.keys.index_select(0, at_rows);
+        layer.values = layer.values.index_select(0, at_rows);
+      }
+      c.lengths = std::move(lengths);
+      return {};
+    });
+  }
+
+ private:
+  Status check_id(int32_t id) const {
+    if (id >= 0 && id < config().vocab_size) return {};
+    return fail(ErrorCode::kBadInput,
+                fmt::format("token id {}, the vocabulary has 0 to {}", id, config().vocab_size - 1));
+  }
+  Status check_prompt(const std::vector<int32_t>& prompt) const {
+    if (prompt.empty()) return fail(ErrorCode::kBadInput, "empty prompt: the network needs at least one token");
+    if (static_cast<int64_t>(prompt.size()) > config().max_positions)
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("prompt of {} tokens, the model's context is {}", prompt.size(), config().max_positions));
+    for (const int32_t id : prompt) SLM_CHECK(check_id(id));
+    return {};
+  }
+  // Right-padded rows; a pad token is after every real one, so nothing real sees it.
+  static RowBatch padded(std::span<const std::vector<int32_t>> prompts, std::vector<int32_t>* last) {
+    RowBatch batch;
+    batch.rows = static_cast<int64_t>(prompts.size());
+    for (const auto& prompt : prompts) batch.length = std::max(batch.length, static_cast<int64_t>(prompt.size()));
+    const auto length = static_cast<size_t>(batch.length);
+    batch.ids.assign(prompts.size() * length, 0);
+    batch.positions.assign(batch.ids.size(), 0);
+    batch.starts.assign(batch.ids.size(), 0);
+    for (size_t r = 0; r < prompts.size(); ++r) {
+      for (size_t t = 0; t < prompts[r].size(); ++t) {
+        batch.ids[r * length + t] = prompts[r][t];
+        batch.positions[r * length + t] = static_cast<int32_t>(t);
+      }
+      if (last != nullptr) last->push_back(static_cast<int32_t>(r * length + prompts[r].size() - 1));
+      batch.n_tokens += static_cast<int64_t>(prompts[r].size());
+    }
+    return batch;
+  }
+  static void grow(TorchCache& c, int64_t capacity) {
+    for (auto& layer : c.layers)
+      for (at::Tensor* t : {&layer.keys, &layer.values}) {
+        auto sizes = t->sizes().vec();
+        const int64_t old = sizes[2];
+        sizes[2] = capacity;
+        at::Tensor bigger = at::zeros(sizes, t->options());
+        bigger.narrow(2, 0, old).copy_(*t);
+        *t = std::move(bigger);
+      }
+  }
+  void use_threads() const {
+    if (threads_ > 0 && at::get_num_threads() != threads_) at::set_num_threads(threads_);
+  }
+
+  Decoder decoder_;
+  DType dtype_;
+  int threads_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, const EngineOptions& options) {
+  const bool cuda = options.device.starts_with("cuda");
+  if (!cuda && options.device != "cpu")
+    return fail(ErrorCode::kUsage, fmt::format("device \"{}\"; known: cpu, cuda, cuda:N", options.device));
+  return guarded([&]() -> Result<std::unique_ptr<Engine>> {
+    if (cuda && !at::hasCUDA())
+      return fail(ErrorCode::kOutOfMemory,
+                  fmt::format("device \"{}\": this libtorch sees no CUDA device", options.device), "use --device cpu");
+    DType dtype = options.dtype;
+    if (dtype == DType::kAuto) dtype = cuda || cpu_has_bf16() ? DType::kBFloat16 : DType::kFloat32;
+    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat,
+                                           at::Device(options.device), false};
+    SLM_TRY(auto decoder, Decoder::load(dir, decoder_options));
+    return std::unique_ptr<Engine>(new TorchEngine(std::move(decoder), dtype, options.threads));
+  });
+}
+
+}  // namespace slm::nn

@@ -1,0 +1,110 @@
+// The reference of tests/data/tiny-llama (see its README): models, adapters and what transformers and peft computed.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <torch/types.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/file.h"
+#include "nn/adapter.h"
+#include "nn/decoder.h"
+#include "nn/safetensors.h"
+
+namespace slm::testing {
+
+namespace fs = std::filesystem;
+
+inline at::Tensor to_tensor(const nn::TensorView& view) {
+  at::Tensor out = at::empty(view.shape, view.dtype == "I32" ? at::kInt : at::kFloat);
+  std::memcpy(out.data_ptr(), view.data.data(), view.data.size());
+  return out;
+}
+
+struct Reference {
+  fs::path dir;
+  nn::SafeTensors expected;
+  at::Tensor get(const std::string& name) const {
+    const auto it = expected.tensors().find(name);
+    if (it == expected.tensors().end()) throw std::runtime_error("expected.safetensors has no " + name);
+    return to_tensor(it->second);
+  }
+  bool has(const std::string& name) const { return expected.tensors().contains(name); }
+  int n_examples() const {
+    int n = 0;
+    while (has("ids." + std::to_string(n))) ++n;
+    return n;
+  }
+  std::vector<int32_t> ids(int i) const {
+    const at::Tensor t = get("ids." + std::to_string(i));
+    return {t.data_ptr<int32_t>(), t.data_ptr<int32_t>() + t.numel()};
+  }
+  size_t n_prompt(int i) const { return static_cast<size_t>(get("n_prompt." + std::to_string(i)).item<int32_t>()); }
+  nn::AdapterFiles adapter() const {
+    const auto weights = read_file(dir / "adapter" / "adapter_model.safetensors").value();
+    return {read_file(dir / "adapter" / "adapter_config.json").value(), Bytes(weights.begin(), weights.end())};
+  }
+};
+
+// The recorded reference, and a fresh one where scripts/interop/run.sh has made it.
+inline std::vector<Reference> references() {
+  std::vector<fs::path> roots{fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama"};
+  if (const char* fresh = std::getenv("SLMCONV_INTEROP_DIR")) roots.emplace_back(fresh);
+  std::vector<Reference> out;
+  for (const auto& root : roots)
+    for (const char* name : {"tied", "untied"})
+      out.push_back({root / name, nn::SafeTensors::open(root / name / "expected.safetensors").value()});
+  return out;
+}
+
+inline nn::Decoder load(const fs::path& dir, at::ScalarType compute = at::kFloat, bool trainable = false) {
+  auto decoder = nn::Decoder::load(dir, {compute, at::kCPU, trainable});
+  if (!decoder) throw std::runtime_error(decoder.error().message);
+  return std::move(*decoder);
+}
+
+// One sequence a row, right-padded to `length` (0: the longest), loss on everything from n_prompt on.
+inline nn::RowBatch padded_batch(const std::vector<std::vector<int32_t>>& sequences,
+                                 const std::vector<size_t>& n_prompt, size_t length = 0) {
+  nn::RowBatch batch;
+  for (const auto& s : sequences) length = std::max(length, s.size());
+  batch.rows = static_cast<int64_t>(sequences.size());
+  batch.length = static_cast<int64_t>(length);
+  for (size_t r = 0; r < sequences.size(); ++r)
+    for (size_t t = 0; t < length; ++t) {
+      const bool real = t < sequences[r].size();
+      batch.ids.push_back(real ? sequences[r][t] : 7);
+      batch.positions.push_back(real ? static_cast<int32_t>(t) : 0);
+      batch.starts.push_back(real ? 0 : static_cast<int32_t>(t));
+      if (!real || t == 0 || t < n_prompt[r]) continue;
+      batch.loss_at.push_back(static_cast<int32_t>(r * length + t - 1));
+      batch.targets.push_back(sequences[r][t]);
+      batch.weights.push_back(1);
+    }
+  return batch;
+}
+
+inline nn::RowBatch reference_batch(const Reference& reference) {
+  std::vector<std::vector<int32_t>> sequences;
+  std::vector<size_t> n_prompt;
+  for (int i = 0; i < reference.n_examples(); ++i) {
+    sequences.push_back(reference.ids(i));
+    n_prompt.push_back(reference.n_prompt(i));
+  }
+  return padded_batch(sequences, n_prompt);
+}
+
+inline double relative_max(const at::Tensor& ours, const at::Tensor& theirs) {
+  return (ours.to(at::kDouble) - theirs.to(at::kDouble)).abs().max().item<double>() /
+         theirs.to(at::kDouble).abs().max().item<double>();
+}
+inline double relative_norm(const at::Tensor& ours, const at::Tensor& theirs) {
+  return (ours.to(at::kDouble) - theirs.to(at::kDouble)).norm().item<double>() /
+         theirs.to(at::kDouble).norm().item<double>();
+}
+
+}  // namespace slm::testing
