@@ -1,0 +1,87 @@
+// One text in, the same text without private data out. JSON texts are taken apart into their values and stay JSON, byte
+// for byte the same around what was replaced.
+//
+// Requires: valid UTF-8.
+// Errors: what the surrogate key returns.
+// Threads: one at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "scrub/detect/detector.h"
+#include "scrub/detect/known.h"
+#include "scrub/replace/ledger.h"
+#include "scrub/replace/surrogate.h"
+#include "scrub/rules.h"
+
+namespace slm::scrub {
+
+// How often each type was found, and what was done.
+struct Counts {
+  std::vector<int64_t> by_type;        // by TypeIndex
+  std::array<int64_t, 4> by_action{};  // by Action
+  void add(const Counts& other);
+};
+
+struct ScrubbedText {
+  std::string text;  // replaced as the rules say
+  std::string
+      typed;  // every value as [EMAIL], without numbers: what duplicates are compared by. Empty unless asked for.
+  bool changed = false;
+};
+
+// What is to be seen of each value found, in order: for --try and the gate.
+struct Seen {
+  TypeIndex type;
+  size_t begin, end;  // bytes of the text given; inside JSON, of the value's own token
+  std::string_view value;
+  std::string_view replacement;
+};
+
+class TextScrubber {
+ public:
+  TextScrubber(const Rules& rules, const Detector& detector, SurrogateKey key, Ledger& ledger);
+
+  struct Options {
+    bool typed = false;
+    const std::function<void(const Seen&)>* see = nullptr;
+  };
+  // `label`: see Detector::find.
+  Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);
+  // Adds what the text's context words tell to `known`.
+  void learn(std::string_view text, std::string_view label, KnownValues& known);
+
+  const Counts& counts() const { return counts_; }
+  void reset_counts();
+
+ private:
+  Result<ScrubbedText> scrub_json(std::string_view text, const Scope& scope, const Options& options, int depth,
+                                  bool& is_json);
+  Result<ScrubbedText> scrub_any(std::string_view text, std::string_view label, const Scope& scope,
+                                 const Options& options, int depth);
+  Result<ScrubbedText> scrub_plain(std::string_view text, std::string_view label, const Scope& scope,
+                                   const Options& options, bool number);
+  void learn_any(std::string_view text, std::string_view label, KnownValues& known, int depth);
+  std::vector<Found> find(std::string_view text, std::string_view label, const KnownValues* known);
+  const std::vector<Found>& detect(std::string_view text, std::string_view label);
+  Result<std::string> replacement(const Found& found, std::string_view value, const Scope& scope);
+
+  const Rules* rules_;
+  const Detector* detector_;
+  SurrogateMaker surrogates_;
+  Ledger* ledger_;
+  Counts counts_;
+  // Long texts come again and again (system prompts, the turns before in an agent loop): what was found in them is
+  // kept, compared by the text itself, up to a bound.
+  std::unordered_map<std::string, std::vector<Found>> memo_;
+  size_t memo_bytes_ = 0;
+  std::vector<Found> scratch_;
+};
+
+}  // namespace slm::scrub
