@@ -1,6 +1,6 @@
-// The sealed log store. A folder with log.db, keys.db (SQLite, WAL), store.lock and artifacts/. What it holds of calls is
-// sealed by HPKE to role epochs: a collector appends and can't read; a trainer reads curated calls and can't open raw
-// ones; that is a fact of keys, not of checks.
+// The sealed log store. A folder with log.db, keys.db (SQLite, WAL), store.lock and artifacts/. What it holds of calls
+// is sealed by HPKE to role epochs: a collector appends and can't read; a trainer reads curated calls and can't open
+// raw ones; that is a fact of keys, not of checks.
 //
 // Units: times in ms since the epoch (UTC).
 // Errors: kStoreMissing, kLocked (another writer), kWrongKey (this identity holds no wrap of the key that is needed, or
@@ -9,8 +9,8 @@
 // Source: README "The store".
 #pragma once
 
-#include <cstdint>
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -37,7 +37,7 @@ using Tag = std::array<uint8_t, 16>;
 struct NewCall {
   CallId id;
   Tag tag{};
-  std::string source;               // the log's own source, in clear; only its pseudonym and HMAC are stored, sealed
+  std::string source;  // the log's own source, in clear; only its pseudonym and HMAC are stored, sealed
   std::optional<int64_t> time_ms;
   std::string meta, body;
   // Curated writes only: the raw group the call came from (GroupRef.name), so that erasing raw erases curated.
@@ -48,20 +48,23 @@ struct NewCall {
 struct StoredCall {
   CallId id;
   Tag tag{};
-  std::string source;      // pseudonym
-  std::string group;       // name (hexadecimal) of the group it lies in: (batch, source) 
+  std::string source;  // pseudonym
+  std::string group;   // name (hexadecimal) of the group it lies in: (batch, source)
   std::string meta, body;
 };
 
 struct OpenOptions {
-  std::filesystem::path identity;   // key file, or folder of keys (each command names the role it wants)
-  Role role = Role::kTrainer;       // which key of a folder to take; a single key file must have this role
-  bool write = false;               // take the write lock
+  std::filesystem::path
+      identity;  // key file, or folder of keys (each command names the role it wants); empty: default_keys_dir()
+  Role role = Role::kTrainer;  // which key of a folder to take; a single key file must have this role
+  bool write = false;  // will append; fails now (kIo) where the store can't be written. Locks are taken per batch.
   Random* random = nullptr;
   Clock* clock = nullptr;
 };
 
-// Collects calls into signed batches and commits them. A batch is committed when it holds batch_calls or batch_bytes.
+// Collects calls into signed batches and commits them. A batch is committed when it holds batch_calls or batch_bytes;
+// what wasn't flushed at destruction is dropped. An add() or flush() that fails with kIo or kLocked loses nothing:
+// flush() again.
 class Appender {
  public:
   virtual ~Appender() = default;
@@ -74,24 +77,24 @@ class Appender {
 };
 struct AppendOptions {
   int64_t batch_calls = 4096;
-  int64_t batch_bytes = 32 << 20;   // plaintext
+  int64_t batch_bytes = 32 << 20;  // plaintext
 };
 
 struct ScanOptions {
   bool body = false;
   // In storage order, which is the order of commits. Positions: see StoredCall; from_batch skips earlier batches.
-  int64_t from_batch = 0;           // row number of the first batch to read
-  std::string purpose;              // what the audit trail says, e.g. "cluster"
+  int64_t from_batch = 0;                     // row number of the first batch to read
+  std::string purpose;                        // what the audit trail says, e.g. "cluster"
   const std::vector<CallId>* only = nullptr;  // sorted; only these calls (frames without any of them aren't opened)
 };
 
 struct Info {
   std::string store_id, fleet_id, admin_fingerprint;
   int format = 0;
-  bool demo = false;                // made with --demo-seed: insecure
+  bool demo = false;  // made with --demo-seed: insecure
   int64_t n_batches = 0, n_raw = 0, n_curated = 0, n_audit = 0;
   int64_t log_bytes = 0, keys_bytes = 0;
-  std::string head;                 // hash of the last batch header, hexadecimal
+  std::string head;  // hash of the last batch header, hexadecimal
 };
 
 class Store {
@@ -107,9 +110,12 @@ class Store {
 
   // --- fleet keys. Errors: kWrongKey when this role holds no such key.
   // Tag of a canonical content: HMAC(deduplication key, content ‖ time in s if known ‖ occurrence).
-  virtual Result<Tag> content_tag(std::string_view content, std::optional<int64_t> time_ms, uint64_t occurrence) const = 0;
+  virtual Result<Tag> content_tag(std::string_view content, std::optional<int64_t> time_ms,
+                                  uint64_t occurrence) const = 0;
   // Pseudonym of a source or a session id: keyed, rotates with the epoch; "src_…" / "ses_…" by `kind`.
   virtual Result<std::string> pseudonym(std::string_view kind, std::string_view value) const = 0;
+  // A fresh id for a call: 128 random bits; in a demo store it follows from the tag, so that ids are reproducible.
+  virtual Result<CallId> new_call_id(const Tag& tag) const = 0;
   // Keyed number in [0,1) that decides a session group's side of the split. Curator only.
   virtual Result<double> split_point(std::string_view group) const = 0;
   // 32 bytes from the surrogate key, for scope ‖ type ‖ value. Curator only.
@@ -122,23 +128,29 @@ class Store {
   virtual Result<std::unique_ptr<Appender>> append(Space space, const AppendOptions& options = {}) = 0;
   // Calls `visit` for each call until it returns false. Logged in the audit trail before the first byte; if that commit
   // fails, the read fails.
-  virtual Status scan(Space space, const ScanOptions& options, const std::function<Result<bool>(StoredCall&)>& visit) = 0;
+  virtual Status scan(Space space, const ScanOptions& options,
+                      const std::function<Result<bool>(StoredCall&)>& visit) = 0;
   // Number of the next batch to be committed: what a later scan passes as from_batch to see only newer calls.
   virtual Result<int64_t> next_batch() = 0;
 
-  // --- artefacts: artifacts/<step>/<id>/. Files made from text are sealed to the curated-body epoch (the trainer), with
-  // their encapsulation in keys.db under `name`; `groups` are the raw groups whose calls they were made from.
+  // --- artefacts: artifacts/<step>/<id>/. Files made from text are sealed to the curated-body epoch (the trainer),
+  // with their encapsulation in keys.db under `name`; `groups` are the raw groups whose calls they were made from.
   virtual Status seal_file(const std::filesystem::path& path, std::string_view name, ByteSpan plaintext) = 0;
   virtual Result<Bytes> open_sealed_file(const std::filesystem::path& path, std::string_view name) = 0;
-  // Says in the audit trail that this identity did something (an export, shown text). Details are sealed to the auditor.
+  // Says in the audit trail that this identity did something (an export, shown text). Details are sealed to the
+  // auditor.
   virtual Status audit(std::string_view action, std::string_view details) = 0;
 };
 
+// Where init puts keys, and open() looks for them, when no folder is named: $XDG_CONFIG_HOME (or ~/.config)
+// /slmconv/keys/ and the first 16 digits of the store's id.
+std::filesystem::path default_keys_dir(std::string_view store_id);
+
 // --- making and checking
 struct InitOptions {
-  std::filesystem::path keys_dir;       // where <role>.key files go
-  std::optional<uint64_t> demo_seed;    // reproducible and insecure
-  std::string passphrase;               // empty: keys lie unencrypted (single-user mode)
+  std::filesystem::path keys_dir;     // where <role>.key files go
+  std::optional<uint64_t> demo_seed;  // reproducible and insecure
+  std::string passphrase;             // empty: keys lie unencrypted (single-user mode)
   Random* random = nullptr;
   Clock* clock = nullptr;
 };
@@ -154,7 +166,7 @@ struct VerifyOptions {
 struct VerifyReport {
   int64_t n_batches = 0, n_frames = 0, n_identities = 0, n_grants = 0;
   bool admin_checked = false;
-  std::string head;               // "complete to head H, freshness not shown"
+  std::string head;  // "complete to head H, freshness not shown"
 };
 // Needs no private key. Errors: kIntegrity naming what failed and where.
 Result<VerifyReport> verify_store(const std::filesystem::path& dir, const VerifyOptions& options = {});
@@ -169,8 +181,8 @@ struct KeyRow {
 Result<std::vector<KeyRow>> list_keys(const std::filesystem::path& dir);
 struct GrantOptions {
   Role role = Role::kTrainer;
-  std::filesystem::path out;            // new key file
-  std::filesystem::path admin_keys;     // admin's key file or a folder with it
+  std::filesystem::path out;         // new key file
+  std::filesystem::path admin_keys;  // admin's key file or a folder with it
   std::string passphrase;
   Random* random = nullptr;
   Clock* clock = nullptr;

@@ -1,0 +1,116 @@
+#include "store/artifacts.h"
+
+#include <fmt/format.h>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "store/commit.h"
+
+namespace slm::store {
+namespace {
+
+constexpr std::string_view kMagic = "slmconv sealed file 1\n";
+
+}  // namespace
+
+std::string seal_digest(const SealRow& seal) {
+  Bytes bytes;
+  put_bytes(bytes, seal.group);
+  bytes.push_back(what_of(seal.partition));
+  put_bytes(bytes, seal.enc_hash);
+  put_u64(bytes, static_cast<uint64_t>(seal.first_leaf));
+  put_u64(bytes, static_cast<uint64_t>(seal.n_frames));
+  put_field(bytes, seal.refs);
+  return to_hex(sha256(bytes));
+}
+
+Status seal_artifact(Session& session, const SealedFile& file, ByteSpan plaintext) {
+  SLM_CHECK(session.refresh_admin());
+  SLM_TRY(Random* const random, session.sealing_random(as_bytes(file.name)));
+  Pending pending;
+  SLM_TRY(pending.entry, new_entry(session, EntryKind::kArtefact, *random));
+  Entry& entry = pending.entry;
+  entry.action = "seal";
+  entry.body_epoch = session.admin.current_epoch(Partition::kCuratedBody).number;
+  ContextColumns columns{entry.store,      entry.batch,  {},         Partition::kCuratedBody,
+                         entry.body_epoch, entry.schema, entry.hour, {}};
+  random->fill(columns.group);
+  Bytes refs;
+  for (const int64_t row : session.reads) put_u64(refs, static_cast<uint64_t>(row));
+  const Piece piece{0, 0, {}, as_text(plaintext)};
+  SLM_TRY(SealedGroup group, seal_group(session.admin, {columns, std::move(refs), {&piece, 1}}, *random));
+
+  Bytes content(kMagic.begin(), kMagic.end());
+  put_bytes(content, group.group);
+  put_u32(content, static_cast<uint32_t>(group.frames.size()));
+  for (const Frame& frame : group.frames) {
+    put_field(content, frame.calls);
+    put_field(content, frame.sealed);
+  }
+  group.frames.clear();
+  const SealRow row{
+      0, group.group, group.partition, sha256(group.enc), 0, static_cast<int64_t>(group.leaves.size()), group.refs};
+  entry.facts = canonical_json(
+      json::object{{"bytes", static_cast<int64_t>(plaintext.size())}, {"name", file.name}, {"seal", seal_digest(row)}});
+  pending.groups.push_back(std::move(group));
+  finish_leaves(pending);
+  // The file first: an entry in the trail without its file would be a loss, a file without entry is only refused.
+  SLM_CHECK(write_file_atomic(file.path, content));
+  auto done = commit(session, pending);
+  if (!done) {
+    std::error_code ec;
+    std::filesystem::remove(file.path, ec);
+    return fail(std::move(done).error());
+  }
+  return {};
+}
+
+Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
+  const auto bad = [&](std::string_view what) {
+    return fail(ErrorCode::kIntegrity, fmt::format("{}: {}", file.path.string(), what));
+  };
+  SLM_CHECK(session.refresh_admin());
+  SLM_CHECK(
+      session.secret({what_of(Partition::kCuratedBody), session.admin.current_epoch(Partition::kCuratedBody).number}));
+  SLM_TRY(const std::string content, read_file(file.path));
+  if (!content.starts_with(kMagic)) return bad("not a sealed file");
+  Cursor in(as_bytes(content).subspan(kMagic.size()));
+  const Id16 group = in.fixed<16>();
+  const uint32_t n_frames = in.u32();
+
+  SLM_TRY(Statement stmt, session.db.log.prepare("SELECT seal FROM seals WHERE grp = ? AND partition = ?"));
+  SLM_TRY(const bool row, stmt.bind(1, ByteSpan(group)).bind(2, int64_t{what_of(Partition::kCuratedBody)}).step());
+  if (!row) return bad("the store's trail doesn't know this file");
+  const int64_t n = stmt.integer(0) >> 16;
+  stmt.reset();
+  SLM_TRY(const auto entries, read_entries(session.db.log, n, 1));
+  if (entries.empty() || entries[0].n != n || entries[0].kind != EntryKind::kArtefact)
+    return bad("the store's trail doesn't know this file");
+  const Entry& entry = entries[0];
+  SLM_CHECK(session.check(entry));
+  SLM_TRY(const auto facts, parse_json(entry.facts));
+  if (!facts.is_object() || get_string(facts.as_object(), "name") != file.name)
+    return bad("it was sealed under another name");
+  SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
+  SLM_TRY(const auto seals, read_seals(session.db.log, n));
+  if (seals.size() != 1 || seals[0].n_frames != n_frames) return bad("it has more or fewer frames than were sealed");
+
+  // Logged before the first byte, as every read is.
+  Act act;
+  act.action = "read";
+  act.facts = {{"artefact", file.name}, {"entry", n}};
+  SLM_TRY(const Entry logged, commit_act(session, act));
+  session.reads.push_back(logged.n);
+  SLM_TRY(const auto reader, GroupReader::open(session, entry, leaves, seals[0]));
+  Bytes out;
+  for (uint32_t seq = 0; seq < n_frames; ++seq) {
+    const ByteSpan calls = in.field(), sealed = in.field();
+    if (in.failed()) return bad("it was cut off");
+    SLM_TRY(const auto opened, reader.open_frame(seq, calls, sealed));
+    put_bytes(out, as_bytes(opened.text));
+  }
+  SLM_CHECK(in.done("a sealed file"));
+  return out;
+}
+
+}  // namespace slm::store

@@ -1,0 +1,106 @@
+#include "store/keyring.h"
+
+#include <fmt/format.h>
+
+#include "core/log.h"
+
+namespace slm::store {
+
+Grant grant_of(const AdminLog& admin, uint32_t identity, Role role, int64_t time_ms) {
+  Grant grant{identity, entry_kinds_of(role), {}, time_ms};
+  for (const KeyName& key : admin.all_keys()) {
+    const bool opens = key.what < 16 ? may_read(role, static_cast<Partition>(key.what))
+                                     : may_hold(role, static_cast<FleetKey>(key.what - 16));
+    if (opens) grant.opens.push_back(key);
+  }
+  return grant;
+}
+
+Session make_session(SessionParts parts) {
+  Session out{std::move(parts.dir),
+              std::move(parts.db),
+              std::move(parts.admin),
+              parts.store,
+              std::move(parts.self),
+              parts.self_seq,
+              parts.role,
+              parts.random,
+              parts.clock,
+              default_lock_wait_ms(),
+              {},
+              {},
+              {},
+              {},
+              {}};
+  return out;
+}
+
+json::object admin_facts(const AdminLog& admin) {
+  return {{"admin_entry", admin.n_entries()}, {"admin_hash", to_hex(admin.hash_of(admin.n_entries()))}};
+}
+
+Result<crypto::Identity> load_identity(const std::filesystem::path& key_file) {
+  std::error_code ec;
+  if (!std::filesystem::exists(key_file, ec))
+    return fail(ErrorCode::kWrongKey, fmt::format("there is no key file {}", key_file.string()),
+                "--identity (or SLMCONV_IDENTITY) names a key file or the folder that init put them in");
+  const auto mode = std::filesystem::status(key_file, ec).permissions();
+  if ((mode & (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) != std::filesystem::perms::none)
+    log_warn(fmt::format("{} may be read by others: chmod 600 it", key_file.string()));
+  return crypto::read_key_file(
+      key_file, [&] { return crypto::find_passphrase({}, fmt::format("passphrase of {}", key_file.string())); });
+}
+
+Result<Id16> read_store_id(Database& log, const AdminLog& admin) {
+  SLM_TRY(const auto entries, read_entries(log, 1, 1));
+  if (entries.empty() || entries[0].n != 1) return fail(ErrorCode::kIntegrity, "the trail lacks its first entry");
+  SLM_CHECK(check_entry(admin, entries[0]));
+  if (entries[0].writer != 1 || entries[0].action != "init")
+    return fail(ErrorCode::kIntegrity, "the trail doesn't begin with the admin's init");
+  return entries[0].store;
+}
+
+Result<Info> read_info(const std::filesystem::path& dir, Databases& db, const AdminLog& admin) {
+  Info info;
+  SLM_TRY(const Id16 store, read_store_id(db.log, admin));
+  info.store_id = to_hex(store);
+  info.fleet_id = to_hex(admin.fleet());
+  info.admin_fingerprint = admin.admin().fingerprint();
+  info.format = kFormat;
+  info.demo = admin.demo();
+  SLM_TRY(const Head head, read_head(db.log));
+  info.n_batches = head.n;
+  info.head = to_hex(head.hash);
+  SLM_TRY(Statement stmt, db.log.prepare("SELECT kind, sum(n_calls), count(*) FROM entries GROUP BY kind"));
+  while (true) {
+    SLM_TRY(const bool row, stmt.step());
+    if (!row) break;
+    switch (static_cast<EntryKind>(stmt.integer(0))) {
+      case EntryKind::kRaw:
+        info.n_raw = stmt.integer(1);
+        break;
+      case EntryKind::kCurated:
+        info.n_curated = stmt.integer(1);
+        break;
+      case EntryKind::kAct:
+        info.n_audit = stmt.integer(2);
+        break;
+      case EntryKind::kArtefact:
+        break;
+    }
+  }
+  const auto size = [](const std::filesystem::path& file) {
+    int64_t total = 0;
+    for (const char* suffix : {"", "-wal"}) {
+      std::error_code ec;
+      const auto bytes = std::filesystem::file_size(file.string() + suffix, ec);
+      if (!ec) total += static_cast<int64_t>(bytes);
+    }
+    return total;
+  };
+  info.log_bytes = size(log_path(dir));
+  info.keys_bytes = size(keys_path(dir));
+  return info;
+}
+
+}  // namespace slm::store

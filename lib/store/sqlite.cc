@@ -1,0 +1,191 @@
+#include "store/sqlite.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace slm::store {
+namespace {
+
+Error sqlite_error(sqlite3* db, int rc) {
+  const std::filesystem::path file =
+      db != nullptr && sqlite3_db_filename(db, "main") != nullptr ? sqlite3_db_filename(db, "main") : "";
+  const std::string name = file.filename().string();
+  const std::string reason = db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
+  switch (rc & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {ErrorCode::kIntegrity, fmt::format("{} is damaged: {}", name, reason),
+              "slmconv store verify; then restore a backup"};
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return {ErrorCode::kLocked, fmt::format("{} is locked by another program: {}", name, reason), {}};
+    case SQLITE_FULL:
+      return {ErrorCode::kIo, fmt::format("no space to write {}: {}", file.string(), reason),
+              "free some space and run the command again"};
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH: {
+      const int cause = db != nullptr ? sqlite3_system_errno(db) : 0;
+      return {ErrorCode::kIo,
+              fmt::format("{}: {}{}{}", file.string(), reason, cause != 0 ? ": " : "",
+                          cause != 0 ? std::strerror(cause) : ""),
+              (rc & 0xff) == SQLITE_READONLY ? "reading is logged, so it needs write permission on the store" : ""};
+    }
+    case SQLITE_NOMEM:
+      return {ErrorCode::kOutOfMemory, fmt::format("{}: out of memory", name), {}};
+    case SQLITE_CONSTRAINT:
+      return {ErrorCode::kIntegrity, fmt::format("{}: {}", name, reason), {}};
+    default:
+      return {ErrorCode::kUnexpected, fmt::format("{}: SQLite error {}: {}", name, rc, reason), {}};
+  }
+}
+
+}  // namespace
+
+Statement& Statement::bind(int index, int64_t value) {
+  bind_failed_ |= sqlite3_bind_int64(handle_.get(), index, value) != SQLITE_OK;
+  return *this;
+}
+Statement& Statement::bind(int index, ByteSpan value) {
+  const int rc = value.empty() ? sqlite3_bind_zeroblob(handle_.get(), index, 0)
+                               : sqlite3_bind_blob64(handle_.get(), index, value.data(), value.size(), SQLITE_STATIC);
+  bind_failed_ |= rc != SQLITE_OK;
+  return *this;
+}
+Statement& Statement::bind(int index, std::string_view value) {
+  const char* data = value.empty() ? "" : value.data();
+  bind_failed_ |=
+      sqlite3_bind_text64(handle_.get(), index, data, value.size(), SQLITE_STATIC, SQLITE_UTF8) != SQLITE_OK;
+  return *this;
+}
+
+Result<bool> Statement::step() {
+  sqlite3* db = sqlite3_db_handle(handle_.get());
+  if (std::exchange(bind_failed_, false)) return fail(ErrorCode::kUnexpected, "binding a value to a statement failed");
+  const int rc = sqlite3_step(handle_.get());
+  if (rc == SQLITE_ROW) return true;
+  if (rc == SQLITE_DONE) {
+    reset();
+    return false;
+  }
+  Error error = sqlite_error(db, rc);
+  reset();
+  return fail(std::move(error));
+}
+
+Status Statement::run() {
+  bool more = true;
+  while (more) {
+    SLM_TRY(more, step());
+  }
+  return {};
+}
+
+void Statement::reset() {
+  sqlite3_reset(handle_.get());
+  sqlite3_clear_bindings(handle_.get());
+}
+
+ByteSpan Statement::blob(int column) const {
+  const void* data = sqlite3_column_blob(handle_.get(), column);
+  return {static_cast<const uint8_t*>(data), static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
+}
+
+std::string_view Statement::text(int column) const {
+  const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
+  return data == nullptr ? std::string_view{}
+                         : std::string_view(data, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column)));
+}
+
+Status Statement::copy_fixed(int column, std::span<uint8_t> out, std::string_view what) const {
+  const ByteSpan bytes = blob(column);
+  if (sqlite3_column_type(handle_.get(), column) != SQLITE_BLOB || bytes.size() != out.size())
+    return fail(ErrorCode::kIntegrity, fmt::format("{} is {} bytes long, not {}", what, bytes.size(), out.size()));
+  std::copy(bytes.begin(), bytes.end(), out.begin());
+  return {};
+}
+
+Result<Database> Database::open(const std::filesystem::path& path, Mode mode) {
+  Database out;
+  out.path_ = path;
+  const int flags = mode == Mode::kRead    ? SQLITE_OPEN_READONLY
+                    : mode == Mode::kWrite ? SQLITE_OPEN_READWRITE
+                                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  sqlite3* db = nullptr;
+  const int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+  out.handle_.reset(db);
+  if (rc != SQLITE_OK) return fail(sqlite_error(db, rc));
+  sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
+  sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+  sqlite3_busy_timeout(db, 2000);
+  out.wal_pages_ = std::make_unique<int64_t>(0);
+  sqlite3_wal_hook(
+      db,
+      [](void* pages, sqlite3*, const char*, int n) {
+        *static_cast<int64_t*>(pages) = n;
+        return SQLITE_OK;
+      },
+      out.wal_pages_.get());
+  if (mode == Mode::kCreate) SLM_CHECK(out.exec("PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"));
+  SLM_CHECK(
+      out.exec("PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
+               "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON; PRAGMA foreign_keys=OFF;"));
+  return out;
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* stmt = nullptr;
+  const int rc = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT,
+                                    &stmt, nullptr);
+  if (rc != SQLITE_OK) return fail(sqlite_error(handle_.get(), rc));
+  Statement out;
+  out.handle_.reset(stmt);
+  return out;
+}
+
+Status Database::exec(const std::string& sql) {
+  const int rc = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) return fail(sqlite_error(handle_.get(), rc));
+  return {};
+}
+
+Result<int64_t> Database::integer(std::string_view sql) {
+  SLM_TRY(Statement stmt, prepare(sql));
+  SLM_TRY(const bool row, stmt.step());
+  return row ? stmt.integer(0) : 0;
+}
+
+Result<Database::Transaction> Database::begin() {
+  SLM_CHECK(exec("BEGIN IMMEDIATE"));
+  return Transaction(*this);
+}
+
+Database::Transaction::~Transaction() {
+  if (db_ != nullptr) sqlite3_exec(db_->handle_.get(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+Status Database::Transaction::commit() {
+  SLM_CHECK(db_->exec("COMMIT"));
+  db_ = nullptr;
+  return {};
+}
+
+Status Database::checkpoint(bool truncate) {
+  const int rc = sqlite3_wal_checkpoint_v2(
+      handle_.get(), nullptr, truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  // Busy: a reader still needs the WAL; the next one moves it.
+  if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY && (rc & 0xff) != SQLITE_LOCKED)
+    return fail(sqlite_error(handle_.get(), rc));
+  *wal_pages_ = 0;
+  return {};
+}
+
+}  // namespace slm::store

@@ -1,0 +1,132 @@
+#include "store/store.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "store/appender.h"
+#include "store/artifacts.h"
+#include "store/commit.h"
+#include "store/keyring.h"
+#include "store/pseudonym.h"
+#include "store/reader.h"
+#include "store/seen.h"
+
+namespace slm::store {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SealedStore final : public Store {
+ public:
+  SealedStore(Session session, Info info) : session_(std::move(session)), info_(std::move(info)) {}
+
+  const fs::path& dir() const override { return session_.dir; }
+  Role role() const override { return session_.role; }
+  const Info& opened_info() const override { return info_; }
+
+  Result<Tag> content_tag(std::string_view content, std::optional<int64_t> time_ms,
+                          uint64_t occurrence) const override {
+    return make_tag(session_, content, time_ms, occurrence);
+  }
+  Result<std::string> pseudonym(std::string_view kind, std::string_view value) const override {
+    return make_pseudonym(session_, kind, value);
+  }
+  Result<double> split_point(std::string_view group) const override {
+    SLM_TRY(const Digest digest, keyed_bytes(session_, FleetKey::kSplit, "split", group));
+    return static_cast<double>(get_u64(digest.data()) >> 11) * 0x1.0p-53;
+  }
+  Result<Digest> surrogate_bytes(std::string_view input) const override {
+    return keyed_bytes(session_, FleetKey::kSurrogate, "surrogate", input);
+  }
+  Result<std::string> keyed_digest(std::string_view input) const override {
+    SLM_TRY(const Digest digest, keyed_bytes(session_, FleetKey::kDigest, "digest", input));
+    return to_hex(digest);
+  }
+  Result<CallId> new_call_id(const Tag& tag) const override {
+    CallId id;
+    if (session_.admin.demo()) {
+      SLM_TRY(const Digest digest, keyed_bytes(session_, FleetKey::kDedup, "call id", as_text(tag)));
+      std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
+    } else {
+      session_.random->fill(id.bytes);
+    }
+    return id;
+  }
+
+  Result<std::unique_ptr<Appender>> append(Space space, const AppendOptions& options) override {
+    return make_appender(session_, space, options);
+  }
+  Status scan(Space space, const ScanOptions& options, const std::function<Result<bool>(StoredCall&)>& visit) override {
+    return scan_calls(session_, space == Space::kRaw ? raw_index_ : curated_index_, {space, &options, &visit});
+  }
+  Result<int64_t> next_batch() override {
+    SLM_TRY(const int64_t head, session_.db.log.integer("SELECT max(n) FROM entries"));
+    return head + 1;
+  }
+
+  Status seal_file(const fs::path& path, std::string_view name, ByteSpan plaintext) override {
+    return seal_artifact(session_, {path, std::string(name)}, plaintext);
+  }
+  Result<Bytes> open_sealed_file(const fs::path& path, std::string_view name) override {
+    return open_artifact(session_, {path, std::string(name)});
+  }
+  Status audit(std::string_view action, std::string_view details) override {
+    SLM_CHECK(commit_act(session_, {std::string(action), {}, std::string(details), 0}));
+    return {};
+  }
+
+ private:
+  mutable Session session_;  // unwraps keys when they are first needed
+  const Info info_;
+  CallIndex raw_index_, curated_index_;
+};
+
+// The key file meant by --identity: itself, or the role's in a folder.
+Result<fs::path> key_file_of(const OpenOptions& options, std::string_view store_id) {
+  const fs::path given = options.identity.empty() ? default_keys_dir(store_id) : options.identity;
+  std::error_code ec;
+  return fs::is_directory(given, ec) ? given / fmt::format("{}.key", role_name(options.role)) : given;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOptions& options) {
+  if (options.random == nullptr || options.clock == nullptr)
+    return fail(ErrorCode::kUnexpected, "a store is opened with a Random and a Clock");
+  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+  SLM_TRY(AdminLog admin, AdminLog::load(db.log));
+  SLM_TRY(Info info, read_info(dir, db, admin));
+  SLM_TRY(const fs::path key_file, key_file_of(options, info.store_id));
+  crypto::disable_core_dumps();
+  SLM_TRY(crypto::Identity self, load_identity(key_file));
+  if (self.fleet != admin.fleet() || self.admin != info.admin_fingerprint)
+    return fail(ErrorCode::kWrongKey,
+                fmt::format("{} belongs to another store's fleet ({}, this one is {})", key_file.string(),
+                            to_hex(self.fleet), info.fleet_id),
+                "--identity names this store's key");
+  const IdentityRecord* record = admin.find(self.pub);
+  if (record == nullptr || record->role != self.role)
+    return fail(ErrorCode::kWrongKey,
+                fmt::format("{}: the admin didn't sign this identity as {}", key_file.string(), self.role));
+  if (self.role != role_name(options.role))
+    return fail(
+        ErrorCode::kWrongKey,
+        fmt::format("{} is a {}'s key, this needs a {}'s", key_file.string(), self.role, role_name(options.role)),
+        fmt::format("--identity names a folder with {}.key, or that file", role_name(options.role)));
+  SLM_CHECK(check_seen(key_file, admin));
+  if (options.write && access(log_path(dir).c_str(), W_OK) != 0)
+    return fail(ErrorCode::kIo, fmt::format("{} can't be written by this user", log_path(dir).string()));
+  const uint32_t seq = record->seq;
+  SLM_TRY(const Id16 store_id, read_store_id(db.log, admin));
+  Session session = make_session({dir, std::move(db), std::move(admin), store_id, std::move(self), seq, options.role,
+                                  options.random, options.clock});
+  return std::unique_ptr<Store>(std::make_unique<SealedStore>(std::move(session), std::move(info)));
+}
+
+Result<Info> Store::info(const fs::path& dir) {
+  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+  SLM_TRY(const AdminLog admin, AdminLog::load(db.log));
+  return read_info(dir, db, admin);
+}
+
+}  // namespace slm::store
