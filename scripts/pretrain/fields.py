@@ -5,28 +5,93 @@ import re
 import render
 from talk import careless, remark
 from values import NUMERIC, any_type, make
-from words import (ADJECTIVES, GREETINGS, NOUNS, NUMBER_WORDS, THANKS, between, first_name, last_name, pick, pseudo, shuffled, some)
+from words import (
+    ADJECTIVES,
+    GREETINGS,
+    NOUNS,
+    NUMBER_WORDS,
+    THANKS,
+    between,
+    first_name,
+    last_name,
+    pick,
+    pseudo,
+    shuffled,
+    some,
+)
 
 # slot: (value type, names that a key may have)
 SLOTS = {
-    "guest": ("person", "guest guest_name name traveller full_name booked_by visitor"), "member": ("person", "member member_name name person who"),
-    "host": ("first", "host host_name contact owner"), "doctor": ("last", "doctor physician dr seen_by"), "teacher": ("last", "teacher tutor instructor"),
-    "pet": ("first", "pet pet_name animal_name"), "company": ("brand", "company firm business employer organisation"), "maker": ("brand", "maker brand manufacturer make"),
-    "town": ("city", "town city location destination place"), "from": ("city", "from origin departure_city start"), "to": ("city", "to destination arrival_city target"),
-    "street": ("address", "street address home_address"), "day": ("date", "date day on when"), "due": ("date", "due due_date deadline until"), "weekday": ("weekday", "weekday day day_of_week"),
-    "time": ("time", "time at start_time hour"), "end": ("time", "end end_time until"), "room": ("code", "room room_no room_id"), "booking": ("code", "booking booking_no reservation ref reference"),
-    "ticket": ("code", "ticket ticket_no number id"), "policy": ("code", "policy policy_no contract"), "meter": ("digits", "meter meter_id meter_no"), "reading": ("number", "reading value meter_reading"),
-    "isbn": ("digits", "isbn book_no code"), "book": ("brand", "book title book_title"), "film": ("brand", "film movie title"), "song": ("brand", "song track title"), "dish": ("thing", "dish meal food order"),
-    "product": ("brand", "product model device unit"), "serial": ("code", "serial serial_no sn"), "fault": ("phrase", "fault problem issue symptom"), "error": ("code", "error error_code code"),
-    "count": ("small", "count n amount how_many number"), "people": ("small", "people guests party_size seats"), "price": ("money", "price cost amount total"), "fee": ("money", "fee charge amount"),
-    "phone": ("phone", "phone telephone mobile call_back"), "mail": ("email", "email mail e_mail contact"), "web": ("url", "url link website page"), "login": ("user", "login user username account"),
-    "file": ("file", "file file_name attachment document"), "colour": ("colour", "colour color paint"), "material": ("material", "material fabric made_of"), "size": ("quantity", "size length weight measure"),
-    "language": ("language", "language lang tongue"), "flight": ("flight", "flight flight_no plane"), "gate": ("code", "gate door terminal"), "plate": ("code", "plate licence_plate registration reg"),
-    "item": ("thing", "item object thing article"), "parcel": ("digits", "parcel parcel_no tracking shipment"), "course": ("phrase", "course class subject lesson"), "score": ("percent", "score result mark grade"),
-    "team": ("brand", "team club squad"), "invoice": ("code", "invoice invoice_no bill"), "branch": ("city", "branch office site"), "version": ("decimal", "version release build"), "commit": ("hex", "commit revision hash"),
-    "server": ("pseudo", "server host machine node"), "temp": ("temperature", "temp temperature degrees"), "percent": ("percent", "percent share rate discount"), "part": ("noun", "part component piece"),
-    "topic": ("nouns", "topic subject about theme"), "reason": ("phrase", "reason cause why"), "plan": ("adjective", "plan tier level package"), "month": ("month", "month period"), "word": ("pseudo", "word password keyword token"),
-    "job": ("noun", "job role position"), "crop": ("noun", "crop plant field"), "vessel": ("brand", "vessel ship boat"), "note": ("text", "note remark comment"),
+    "guest": ("person", "guest guest_name name traveller full_name booked_by visitor"),
+    "member": ("person", "member member_name name person who"),
+    "host": ("first", "host host_name contact owner"),
+    "doctor": ("last", "doctor physician dr seen_by"),
+    "teacher": ("last", "teacher tutor instructor"),
+    "pet": ("first", "pet pet_name animal_name"),
+    "company": ("brand", "company firm business employer organisation"),
+    "maker": ("brand", "maker brand manufacturer make"),
+    "town": ("city", "town city location destination place"),
+    "from": ("city", "from origin departure_city start"),
+    "to": ("city", "to destination arrival_city target"),
+    "street": ("address", "street address home_address"),
+    "day": ("date", "date day on when"),
+    "due": ("date", "due due_date deadline until"),
+    "weekday": ("weekday", "weekday day day_of_week"),
+    "time": ("time", "time at start_time hour"),
+    "end": ("time", "end end_time until"),
+    "room": ("code", "room room_no room_id"),
+    "booking": ("code", "booking booking_no reservation ref reference"),
+    "ticket": ("code", "ticket ticket_no number id"),
+    "policy": ("code", "policy policy_no contract"),
+    "meter": ("digits", "meter meter_id meter_no"),
+    "reading": ("number", "reading value meter_reading"),
+    "isbn": ("digits", "isbn book_no code"),
+    "book": ("brand", "book title book_title"),
+    "film": ("brand", "film movie title"),
+    "song": ("brand", "song track title"),
+    "dish": ("thing", "dish meal food order"),
+    "product": ("brand", "product model device unit"),
+    "serial": ("code", "serial serial_no sn"),
+    "fault": ("phrase", "fault problem issue symptom"),
+    "error": ("code", "error error_code code"),
+    "count": ("small", "count n amount how_many number"),
+    "people": ("small", "people guests party_size seats"),
+    "price": ("money", "price cost amount total"),
+    "fee": ("money", "fee charge amount"),
+    "phone": ("phone", "phone telephone mobile call_back"),
+    "mail": ("email", "email mail e_mail contact"),
+    "web": ("url", "url link website page"),
+    "login": ("user", "login user username account"),
+    "file": ("file", "file file_name attachment document"),
+    "colour": ("colour", "colour color paint"),
+    "material": ("material", "material fabric made_of"),
+    "size": ("quantity", "size length weight measure"),
+    "language": ("language", "language lang tongue"),
+    "flight": ("flight", "flight flight_no plane"),
+    "gate": ("code", "gate door terminal"),
+    "plate": ("code", "plate licence_plate registration reg"),
+    "item": ("thing", "item object thing article"),
+    "parcel": ("digits", "parcel parcel_no tracking shipment"),
+    "course": ("phrase", "course class subject lesson"),
+    "score": ("percent", "score result mark grade"),
+    "team": ("brand", "team club squad"),
+    "invoice": ("code", "invoice invoice_no bill"),
+    "branch": ("city", "branch office site"),
+    "version": ("decimal", "version release build"),
+    "commit": ("hex", "commit revision hash"),
+    "server": ("pseudo", "server host machine node"),
+    "temp": ("temperature", "temp temperature degrees"),
+    "percent": ("percent", "percent share rate discount"),
+    "part": ("noun", "part component piece"),
+    "topic": ("nouns", "topic subject about theme"),
+    "reason": ("phrase", "reason cause why"),
+    "plan": ("adjective", "plan tier level package"),
+    "month": ("month", "month period"),
+    "word": ("pseudo", "word password keyword token"),
+    "job": ("noun", "job role position"),
+    "crop": ("noun", "crop plant field"),
+    "vessel": ("brand", "vessel ship boat"),
+    "note": ("text", "note remark comment"),
 }
 SLOTS = {k: (t, names.split()) for k, (t, names) in SLOTS.items()}
 
@@ -140,12 +205,40 @@ _PARTS = [re.split(r"\{(\w+)\}", t) for t in TEXTS]
 
 _ASK = """Return JSON with the keys {k}.|Extract {k} as JSON.|JSON only: {k}|Reply with a JSON object: {k}.|Find {k}. Answer in JSON.|Give {k} in JSON form.|Turn the message into JSON ({k}).|Fields: {k}. Output JSON.|Read the note and fill in {k}.
 Output one JSON object with exactly these keys: {k}.|You extract data. Keys: {k}.|Extract: {k}|Write JSON with {k}, nothing else.|You are a parser. Emit {k} as JSON.|json {k}|From the text below take {k} and print JSON.
-Fill this record from the message: {k}. Use JSON.|Data entry clerk. Copy {k} exactly as written, as JSON.|Parse the request into {k} (JSON).|Keys in this order: {k}. JSON.""".replace("\n", "|").split("|")
-_ASK_ONE = """What is the {k}? Answer with the value only.|Give the {k}.|Copy the {k} from the text.|{k}?|Find the {k}.|Only the {k}, please.|Extract the {k}; no other words.|Reply with the {k} and nothing else.|Which {k} is meant?""".replace("\n", "|").split("|")
-_MISSING = ["Use null if it is missing.", "Missing values are null.", "null when not given.", "If a field is absent write null."]
-_LINES = ["Write one line per field: {k}.", "List {k} as key: value lines.", "Format {k} as 'key: value', one a line.", "Lines of key: value for {k}."]
+Fill this record from the message: {k}. Use JSON.|Data entry clerk. Copy {k} exactly as written, as JSON.|Parse the request into {k} (JSON).|Keys in this order: {k}. JSON.""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
+_ASK_ONE = """What is the {k}? Answer with the value only.|Give the {k}.|Copy the {k} from the text.|{k}?|Find the {k}.|Only the {k}, please.|Extract the {k}; no other words.|Reply with the {k} and nothing else.|Which {k} is meant?""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
+_MISSING = [
+    "Use null if it is missing.",
+    "Missing values are null.",
+    "null when not given.",
+    "If a field is absent write null.",
+]
+_LINES = [
+    "Write one line per field: {k}.",
+    "List {k} as key: value lines.",
+    "Format {k} as 'key: value', one a line.",
+    "Lines of key: value for {k}.",
+]
 _CSV = ["Give {k} separated by {s}", "Output {k} in this order, separator {s}", "One line, {k}, joined by {s}"]
-_CHAT_SYSTEM = ["You extract data from messages.", "You are a careful assistant.", "Answer briefly.", "You copy values exactly.", "Follow the instruction.", "Be precise.", "Clerk.", "You help the front desk.", "You work for a small company."]
+_CHAT_SYSTEM = [
+    "You extract data from messages.",
+    "You are a careful assistant.",
+    "Answer briefly.",
+    "You copy values exactly.",
+    "Follow the instruction.",
+    "Be precise.",
+    "Clerk.",
+    "You help the front desk.",
+    "You work for a small company.",
+]
 
 
 def key_style(r, name):
@@ -216,7 +309,12 @@ def free_text(r):
     elif x < 0.75:
         text = " | ".join(k + "=" + v for k, v in spoken)
     elif x < 0.88:
-        text = pick(r, ["Take", "We have", "Note", "Please use", "I want", "It has"]) + " " + " and ".join(pick(r, [v + " as " + k, k + " " + v, "the " + k + " " + v]) for k, v in spoken) + "."
+        text = (
+            pick(r, ["Take", "We have", "Note", "Please use", "I want", "It has"])
+            + " "
+            + " and ".join(pick(r, [v + " as " + k, k + " " + v, "the " + k + " " + v]) for k, v in spoken)
+            + "."
+        )
     else:
         text = "; ".join(v + " (" + k + ")" for k, v in spoken)
     return text, found
@@ -274,7 +372,11 @@ def fields(r):
             obj = dict(items[:at] + [(extra, None)] + items[at:])
             q = " " + pick(r, _MISSING)
     listed = render.compact(list(obj)) if r.random() < 0.1 else ", ".join(obj)
-    hint = (" Numbers as numbers." if numeric else " All values are strings.") if any(keys[k][0] in NUMERIC for k in chosen) and r.random() < 0.6 else ""
+    hint = (
+        (" Numbers as numbers." if numeric else " All values are strings.")
+        if any(keys[k][0] in NUMERIC for k in chosen) and r.random() < 0.6
+        else ""
+    )
     return _ask(r, pick(r, _ASK).format(k=listed) + q + hint, text, render.compact(obj))
 
 
@@ -319,4 +421,6 @@ def copying(r):
     a, v = pick(r, pairs)
     verb = pick(r, ["has", "likes", "wants", "bought", "found", "sent", "chose"])
     text = " ".join("%s %s %s." % (k, verb, w) for k, w in shuffled(r, pairs))
-    return render.example([("user", text + " " + pick(r, ["What about %s?", "And %s?", "%s:", "Tell me %s's."]) % a)], v)
+    return render.example(
+        [("user", text + " " + pick(r, ["What about %s?", "And %s?", "%s:", "Tell me %s's."]) % a)], v
+    )

@@ -3,7 +3,25 @@
 import render
 from fields import decorate
 from values import any_type, make, thing
-from words import (ADJECTIVES, ADVERBS, COLOURS, MATERIALS, MONTHS, NOUNS, PLACES, TIMES, VERBS, WEEKDAYS, between, city, first_name, pick, pseudo, shuffled, some)
+from words import (
+    ADJECTIVES,
+    ADVERBS,
+    COLOURS,
+    MATERIALS,
+    MONTHS,
+    NOUNS,
+    PLACES,
+    TIMES,
+    VERBS,
+    WEEKDAYS,
+    between,
+    city,
+    first_name,
+    pick,
+    pseudo,
+    shuffled,
+    some,
+)
 
 # topic / other names for it: phrases. {n} noun, {a} adjective, {p} name, {c} town, {t} time
 _TOPICS = """weather,forecast,climate: rain is expected {t}|the wind in {c} is strong|will it snow {t}?|a thunder storm is coming|it was foggy and cold {t}|how warm will it be?|the sky is clear over {c}|frost warning {t}|bring an umbrella, heavy showers
@@ -45,22 +63,48 @@ children,family,parents: the baby cried {t}|a toy for a two year old|our son is 
 dentist,teeth,dental: a tooth hurts {t}|my filling fell out|how often should I brush?|the crown is loose|my gums bleed|braces for my daughter
 hair,beauty,salon: a haircut {t}|colour it {k}|my beard is long|the nail varnish chips|a cream for dry skin|curls or straight?
 theatre,drama,stage: the play was sold out|{p} forgot the lines|the curtain fell early|costumes for the second act|rehearsal is {t}|row three of the balcony
-coffee,cafe,drinks: a tea without sugar|the espresso is bitter|two lemonades please|iced coffee {t}|the milk foam is perfect|a glass of water""".split("\n")
+coffee,cafe,drinks: a tea without sugar|the espresso is bitter|two lemonades please|iced coffee {t}|the milk foam is perfect|a glass of water""".split(
+    "\n"
+)
 TOPICS = []
 for _line in _TOPICS:
     _names, _phrases = _line.split(": ", 1)
     TOPICS.append((_names.split(","), _phrases.split("|")))
 
 _ASK = """Choose one label: {l}.|Classify the message as one of: {l}.|Labels: {l}. Answer with one label.|Which of {l} fits? One word.|Sort into {l}.|Topic? Options: {l}|You tag messages. Tags: {l}.|Pick the best category from {l}.
-Reply with exactly one of {l}.|You are a classifier. Classes: {l}.|Assign a queue: {l}|What is this about: {l}?|Label the text. Allowed: {l}. Nothing else.|Route to {l}.|Decide between {l}.|tag: {l}|One of {l}, please.""".replace("\n", "|").split("|")
-_GOOD = "I love it|it was wonderful|great work|everything went well|I am very happy|the staff were kind|it tasted perfect|five stars from me|what a lovely day|better than expected|it makes me smile|a delight from start to end".split("|")
-_BAD = "I hate it|it was terrible|poor work|everything went wrong|I am very angry|the staff were rude|it tasted awful|never again|what a sad day|worse than expected|it makes me cry|a waste of money".split("|")
-_SO_SO = "it is on the table|the door is at the back|it opens at nine|there are two of them|it was moved to the hall|the paper is white|we met at noon|it is made of wood|he lives in the next street".split("|")
-_MOODS = [("positive", "negative", "neutral"), ("good", "bad", "mixed"), ("happy", "angry", "calm"), ("praise", "complaint", "fact"), ("plus", "minus", "none"), ("up", "down", "flat")]
+Reply with exactly one of {l}.|You are a classifier. Classes: {l}.|Assign a queue: {l}|What is this about: {l}?|Label the text. Allowed: {l}. Nothing else.|Route to {l}.|Decide between {l}.|tag: {l}|One of {l}, please.""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
+_GOOD = "I love it|it was wonderful|great work|everything went well|I am very happy|the staff were kind|it tasted perfect|five stars from me|what a lovely day|better than expected|it makes me smile|a delight from start to end".split(
+    "|"
+)
+_BAD = "I hate it|it was terrible|poor work|everything went wrong|I am very angry|the staff were rude|it tasted awful|never again|what a sad day|worse than expected|it makes me cry|a waste of money".split(
+    "|"
+)
+_SO_SO = "it is on the table|the door is at the back|it opens at nine|there are two of them|it was moved to the hall|the paper is white|we met at noon|it is made of wood|he lives in the next street".split(
+    "|"
+)
+_MOODS = [
+    ("positive", "negative", "neutral"),
+    ("good", "bad", "mixed"),
+    ("happy", "angry", "calm"),
+    ("praise", "complaint", "fact"),
+    ("plus", "minus", "none"),
+    ("up", "down", "flat"),
+]
 
 
 def sentence(r, phrase):
-    return phrase.replace("{n}", pick(r, NOUNS)).replace("{a}", pick(r, ADJECTIVES)).replace("{p}", first_name(r)).replace("{c}", city(r)).replace("{t}", pick(r, TIMES)).replace("{k}", pick(r, COLOURS))
+    return (
+        phrase.replace("{n}", pick(r, NOUNS))
+        .replace("{a}", pick(r, ADJECTIVES))
+        .replace("{p}", first_name(r))
+        .replace("{c}", city(r))
+        .replace("{t}", pick(r, TIMES))
+        .replace("{k}", pick(r, COLOURS))
+    )
 
 
 def _cap(r, text):
@@ -73,7 +117,19 @@ def _cap(r, text):
 
 def _listed(r, names):
     x = r.random()
-    return ", ".join(names) if x < 0.6 else " | ".join(names) if x < 0.7 else " / ".join(names) if x < 0.8 else ", ".join(names[:-1]) + " or " + names[-1] if x < 0.92 else "; ".join(names)
+    return (
+        ", ".join(names)
+        if x < 0.6
+        else (
+            " | ".join(names)
+            if x < 0.7
+            else (
+                " / ".join(names)
+                if x < 0.8
+                else ", ".join(names[:-1]) + " or " + names[-1] if x < 0.92 else "; ".join(names)
+            )
+        )
+    )
 
 
 def _style(r, names):
@@ -125,7 +181,13 @@ def by_definition(r):
     form = pick(r, ["%s = %s", "%s: %s", "%s for %s", "%s (%s)", "%s means %s"])
     rules = pick(r, ["; ", ", ", "\n"]).join(form % (n, pick(r, t[0])) for n, t in zip(names, topics))
     i = between(r, 0, len(topics) - 1)
-    return _finish(r, pick(r, ["Give the code.\n", "Codes: ", "Answer with one code. ", "Legend: ", "Use these tags: ", "Rules: "]) + rules, _message(r, topics[i][1]), names[i])
+    return _finish(
+        r,
+        pick(r, ["Give the code.\n", "Codes: ", "Answer with one code. ", "Legend: ", "Use these tags: ", "Rules: "])
+        + rules,
+        _message(r, topics[i][1]),
+        names[i],
+    )
 
 
 def by_mood(r):
@@ -133,31 +195,73 @@ def by_mood(r):
     n = 3 if r.random() < 0.7 else 2
     i = between(r, 0, n - 1)
     phrase = pick(r, (_GOOD, _BAD, _SO_SO)[i])
-    text = _cap(r, phrase) + (" " + _cap(r, "the " + pick(r, NOUNS) + " " + pick(r, ["was there", "is " + pick(r, COLOURS), "came " + pick(r, TIMES)])) if r.random() < 0.5 else "")
+    text = _cap(r, phrase) + (
+        " "
+        + _cap(
+            r,
+            "the " + pick(r, NOUNS) + " " + pick(r, ["was there", "is " + pick(r, COLOURS), "came " + pick(r, TIMES)]),
+        )
+        if r.random() < 0.5
+        else ""
+    )
     return _finish(r, pick(r, _ASK).format(l=_listed(r, shuffled(r, names[:n]))), decorate(r, text), names[i])
 
 
 def by_rule(r):
     """A rule of the prompt's own: which word of the rule is in the text?"""
     n = between(r, 2, 5)
-    cues = [make(r, pick(r, ["noun", "pseudo", "colour", "first", "city", "material", "weekday", "thing"])) for _ in range(n)]
+    cues = [
+        make(r, pick(r, ["noun", "pseudo", "colour", "first", "city", "material", "weekday", "thing"]))
+        for _ in range(n)
+    ]
     if len(set(cues)) < n or any(a != b and a in b for a in cues for b in cues):
         return by_topic(r)
     names = some(r, NOUNS, n) if r.random() < 0.5 else [pseudo(r) for _ in range(n)]
     other = "other"
     i = between(r, 0, n) if r.random() < 0.4 else between(r, 0, n - 1)
     rule = pick(r, ["{c} -> {l}", "{c} goes to {l}", "{l} if it says {c}", "{l}: {c}", "when {c} then {l}"])
-    rules = "; ".join(rule.format(c=c, l=l) for c, l in zip(cues, names)) + pick(r, ["; else other", ". Otherwise other.", "; rest other"])
+    rules = "; ".join(rule.format(c=c, l=l) for c, l in zip(cues, names)) + pick(
+        r, ["; else other", ". Otherwise other.", "; rest other"]
+    )
     cue = cues[i] if i < n else "nothing"
-    text = pick(r, ["I saw {c} {t}.", "Please bring {c} {t}.", "There is {c} {pl}.", "What about {c}?", "{p} asked for {c}.", "My {n} has {c} on it.", "It is about {c}, {p} said."])
+    text = pick(
+        r,
+        [
+            "I saw {c} {t}.",
+            "Please bring {c} {t}.",
+            "There is {c} {pl}.",
+            "What about {c}?",
+            "{p} asked for {c}.",
+            "My {n} has {c} on it.",
+            "It is about {c}, {p} said.",
+        ],
+    )
     text = text.format(c=cue, t=pick(r, TIMES), pl=pick(r, PLACES), p=first_name(r), n=pick(r, NOUNS))
     return _finish(r, rules, decorate(r, text), names[i] if i < n else other)
 
 
 def by_kind(r):
     """What sort of thing is this?"""
-    kinds = {"colour": COLOURS, "material": MATERIALS, "month": MONTHS, "weekday": WEEKDAYS, "adverb": ADVERBS, "verb": [v[0] for v in VERBS]}
-    made = {"person": "person", "date": "date", "price": "money", "e-mail": "email", "time": "time", "address": "address", "file": "file", "code": "code", "phone": "phone", "web address": "url"}
+    kinds = {
+        "colour": COLOURS,
+        "material": MATERIALS,
+        "month": MONTHS,
+        "weekday": WEEKDAYS,
+        "adverb": ADVERBS,
+        "verb": [v[0] for v in VERBS],
+    }
+    made = {
+        "person": "person",
+        "date": "date",
+        "price": "money",
+        "e-mail": "email",
+        "time": "time",
+        "address": "address",
+        "file": "file",
+        "code": "code",
+        "phone": "phone",
+        "web address": "url",
+    }
     if r.random() < 0.4:
         names = some(r, list(kinds), between(r, 2, 5))
         k = pick(r, names)
@@ -166,7 +270,14 @@ def by_kind(r):
         names = some(r, list(made), between(r, 2, 5))
         k = pick(r, names)
         v = make(r, made[k])
-    return _finish(r, pick(r, ["What is this: {l}?", "Kind? {l}", "Is it a {l}?", "Type of the value, one of {l}."]).format(l=_listed(r, names)), v, k)
+    return _finish(
+        r,
+        pick(r, ["What is this: {l}?", "Kind? {l}", "Is it a {l}?", "Type of the value, one of {l}."]).format(
+            l=_listed(r, names)
+        ),
+        v,
+        k,
+    )
 
 
 def yes_no(r):
@@ -175,7 +286,9 @@ def yes_no(r):
     hit = r.random() < 0.5
     if x < 0.35:
         topic, other = some(r, TOPICS, 2)
-        q = pick(r, ["Is it about {n}? {y} or {o}.", "Answer {y} if the text is about {n}, else {o}.", "{n}: {y}/{o}?"]).format(n=pick(r, topic[0]), y=yes, o=no)
+        q = pick(
+            r, ["Is it about {n}? {y} or {o}.", "Answer {y} if the text is about {n}, else {o}.", "{n}: {y}/{o}?"]
+        ).format(n=pick(r, topic[0]), y=yes, o=no)
         return _finish(r, q, _message(r, (topic if hit else other)[1]), yes if hit else no)
     if x < 0.65:
         words = [make(r, any_type(r)) if r.random() < 0.4 else thing(r) for _ in range(between(r, 2, 5))]
@@ -183,13 +296,26 @@ def yes_no(r):
         if not hit:
             w = thing(r)
             hit = w in words
-        q = pick(r, ["Does the list have {w}? {y} or {o}.", "Is {w} in it? ({y}/{o})", "{y} if {w} is listed, otherwise {o}."]).format(w=w, y=yes, o=no)
+        q = pick(
+            r,
+            ["Does the list have {w}? {y} or {o}.", "Is {w} in it? ({y}/{o})", "{y} if {w} is listed, otherwise {o}."],
+        ).format(w=w, y=yes, o=no)
         return _finish(r, q, ", ".join(words), yes if hit else no)
     a, b = between(r, 1, 999), between(r, 1, 999)
-    q = pick(r, ["Is {a} more than {b}? {y} or {o}.", "{y} if {a} is above {b}, else {o}."]).format(a=a, b=b, y=yes, o=no)
+    q = pick(r, ["Is {a} more than {b}? {y} or {o}.", "{y} if {a} is above {b}, else {o}."]).format(
+        a=a, b=b, y=yes, o=no
+    )
     return render.example([("user", q)], yes if a > b else no)
 
 
 def labels(r):
     x = r.random()
-    return (by_topic if x < 0.42 else by_definition if x < 0.6 else by_rule if x < 0.75 else by_mood if x < 0.83 else by_kind if x < 0.9 else yes_no)(r)
+    return (
+        by_topic
+        if x < 0.42
+        else (
+            by_definition
+            if x < 0.6
+            else by_rule if x < 0.75 else by_mood if x < 0.83 else by_kind if x < 0.9 else yes_no
+        )
+    )(r)

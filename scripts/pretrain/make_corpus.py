@@ -18,7 +18,14 @@ from rewrite import rewrite
 from tools import tools
 
 # share of the examples, maker
-FAMILIES = [("fields", 0.30, fields), ("copying", 0.08, copying), ("labels", 0.19, labels), ("tools", 0.21, tools), ("rewrite", 0.13, rewrite), ("prose", 0.09, prose)]
+FAMILIES = [
+    ("fields", 0.30, fields),
+    ("copying", 0.08, copying),
+    ("labels", 0.19, labels),
+    ("tools", 0.21, tools),
+    ("rewrite", 0.13, rewrite),
+    ("prose", 0.09, prose),
+]
 
 
 def make(r):

@@ -11,7 +11,12 @@ def compact(obj):
 
 def signature(name, args):
     """name(arg, arg: type, arg?): args are (name, type, required); a string's type is left out."""
-    return name + "(" + ", ".join(a + ("" if req else "?") + ("" if t == "string" else ": " + t) for a, t, req in args) + ")"
+    return (
+        name
+        + "("
+        + ", ".join(a + ("" if req else "?") + ("" if t == "string" else ": " + t) for a, t, req in args)
+        + ")"
+    )
 
 
 def prompt(messages, signatures=()):

@@ -15,7 +15,11 @@ While we were away, somebody {d} the {n}.|It's not urgent, but it would help.|I 
 The instructions aren't very clear.|Why does it have to be so {a}?|It must be either this one or that one.|We live on the other side of {c}.|Once more, thank you for your effort.|I was told to write here.|Then it suddenly stopped.|It still smells new.|Such a {a} {n} is hard to find.
 Please make sure that it gets there in time.|I have no idea how to {v} it.|It's just around the corner, opposite the {n}.|Maybe next year.|Only the {n} is missing now.|It was cheaper than I thought.|None of us had seen it before.|All the others were {a}.|Her name is {p}, by the way.
 I wish I had known that earlier.|That would save us a lot of time.|It took them nearly an hour.|Would you mind if {p} came along?|Let's hope it stays that way.|There were too many people {pl}.|Ask {p} if you don't believe me.|We were quite surprised.|Make it as {a} as you can.|You could at least have told us.
-From now on I will {v} it every week.|Many of my friends have the same {n}.|Though small, it is {a} enough.|I've never had any trouble until now.|Over there, behind the {n}.|It keeps going wrong, whatever I do.|The more I look at it, the more {a} it gets.|Against all hope, it was found {pl}.|Did anyone see my {n}?""".replace("\n", "|").split("|")
+From now on I will {v} it every week.|Many of my friends have the same {n}.|Though small, it is {a} enough.|I've never had any trouble until now.|Over there, behind the {n}.|It keeps going wrong, whatever I do.|The more I look at it, the more {a} it gets.|Against all hope, it was found {pl}.|Did anyone see my {n}?""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
 
 
 def remark(r):
@@ -23,7 +27,9 @@ def remark(r):
     if r.random() < 0.4:
         return pick(r, FILLERS)
     n, a, v = pick(r, NOUNS), pick(r, ADJECTIVES), pick(r, VERBS)
-    return pick(r, _TALK).format(n=n, a=a, v=v[0], d=v[1], p=first_name(r), c=city(r), t=pick(r, TIMES), pl=pick(r, PLACES))
+    return pick(r, _TALK).format(
+        n=n, a=a, v=v[0], d=v[1], p=first_name(r), c=city(r), t=pick(r, TIMES), pl=pick(r, PLACES)
+    )
 
 
 _MAPS = ["lower", "no_stop", "no_comma", "typo"]
@@ -39,4 +45,4 @@ def careless(r, text):
     if x == "no_comma":
         return text.replace(",", "")
     i = between(r, 1, max(1, len(text) - 3))
-    return text[:i] + text[i + 1] + text[i] + text[i + 2:]
+    return text[:i] + text[i + 1] + text[i] + text[i + 2 :]

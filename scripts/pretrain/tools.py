@@ -59,7 +59,9 @@ convert,exchange/currency,amount: change {price} on {day}|exchange {price} in {b
 compare,check/price,offer: is {price} fair for {item}?|compare {product} at {price}|check {item} on {web}
 remind,notify/me,person: remind {host} of {note} at {time}|tell {host} on {weekday}: {note}|a reminder for {host} on {day}
 store,save/value,setting: remember {word} as {version}|set {word} to {reading}|save {word}
-tag,name/photo,picture: call {file} {word}|tag {file} with {host}|name the picture {ticket} {topic}""".split("\n")
+tag,name/photo,picture: call {file} {word}|tag {file} with {host}|name the picture {ticket} {topic}""".split(
+    "\n"
+)
 
 
 def _parse(line):
@@ -75,7 +77,11 @@ def _parse(line):
 
 TOOLS = [_parse(t) for t in _TOOLS]
 _SYSTEM = """You can call tools.|Call one tool.|Pick the right tool and copy the arguments.|You are an assistant with tools.|Use a tool for every request.|Answer with a tool call.|Agent.|Choose a function and fill in its arguments.|Help the user by calling a function.
-You run the back office.|Do what is asked with the tools below.|One call, no talk.|Operator.|Turn the request into a call.|Leave out arguments that are not given.""".replace("\n", "|").split("|")
+You run the back office.|Do what is asked with the tools below.|One call, no talk.|Operator.|Turn the request into a call.|Leave out arguments that are not given.""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
 _LEAD = ["", "", "", "", "Please: ", "Can you help? ", "Could you do this: ", "I need this: ", "Quick one: ", "Next: "]
 
 
@@ -107,7 +113,14 @@ class _Tool:
                 self.args[s] = key
 
     def signature(self, r, required, numeric):
-        items = [(k, "integer" if numeric and SLOTS[s][0] in ("small", "number") else "string", s in required or r.random() < 0.4 and not required) for s, k in self.args.items()]
+        items = [
+            (
+                k,
+                "integer" if numeric and SLOTS[s][0] in ("small", "number") else "string",
+                s in required or r.random() < 0.4 and not required,
+            )
+            for s, k in self.args.items()
+        ]
         return render.signature(self.name, items)
 
 
@@ -126,7 +139,9 @@ def known_tools(r):
     if r.random() < 0.7:
         text = text[0].upper() + text[1:] + ("" if text[-1] in "?." else ".")
     arguments = {k: values[s] for s, k in tool.args.items() if s in values}
-    signatures = [tool.signature(r, used, numeric)] + [t.signature(r, (), numeric) for t in (_Tool(r, s) for s in specs[1:])]
+    signatures = [tool.signature(r, used, numeric)] + [
+        t.signature(r, (), numeric) for t in (_Tool(r, s) for s in specs[1:])
+    ]
     return _finish(r, decorate(r, pick(r, _LEAD) + text), render.tool_call(tool.name, arguments), signatures)
 
 
@@ -152,10 +167,28 @@ def made_up_tools(r):
     for i in shuffled(r, keep):
         k = keys[i].replace("_", " ")
         said.append(pick(r, ["%s %s", "the %s is %s", "with %s %s", "%s: %s", "%s = %s"]) % (k, values[i]))
-    lead = pick(r, ["Please {v} the {n}", "{v} a {n}", "I want to {v} the {n}", "can you {v} my {n}", "the {n} must be {p}", "We would like the {a} {n} {p}", "{v} {n}"])
-    text = lead.format(v=verb[0], n=noun, p=verb[1], a=pick(r, ADJECTIVES)) + pick(r, [", ", "; ", " - ", ": "]) + pick(r, [", ", " and ", "; "]).join(said)
+    lead = pick(
+        r,
+        [
+            "Please {v} the {n}",
+            "{v} a {n}",
+            "I want to {v} the {n}",
+            "can you {v} my {n}",
+            "the {n} must be {p}",
+            "We would like the {a} {n} {p}",
+            "{v} {n}",
+        ],
+    )
+    text = (
+        lead.format(v=verb[0], n=noun, p=verb[1], a=pick(r, ADJECTIVES))
+        + pick(r, [", ", "; ", " - ", ": "])
+        + pick(r, [", ", " and ", "; "]).join(said)
+    )
     arguments = {keys[i]: values[i] for i in range(len(slots)) if i in keep}
-    signatures = [render.signature(nm, [(k, "string", True if nm != name else i in keep) for i, k in enumerate(ks)]) for nm, _, _, _, ks in specs]
+    signatures = [
+        render.signature(nm, [(k, "string", True if nm != name else i in keep) for i, k in enumerate(ks)])
+        for nm, _, _, _, ks in specs
+    ]
     return _finish(r, decorate(r, text), render.tool_call(name, arguments), signatures)
 
 
@@ -168,8 +201,17 @@ def after_result(r):
     name, ident = "get_" + pick(r, NOUNS), make(r, "code")
     call = render.tool_call(name, {"id": ident})
     answer = pick(r, ["The {k} is {v}.", "{v}", "It is {v}.", "{k}: {v}"])
-    system = {"The {k} is {v}.": "Answer in a sentence.", "{v}": "Answer with the value.", "It is {v}.": "Say: It is ...", "{k}: {v}": "Answer as name: value."}[answer]
-    return render.example([("system", system), ("user", ask + " (" + ident + ")"), ("assistant", call), ("tool", render.compact(row))], answer.format(k=k, v=row[k]), [render.signature(name, [("id", "string", True)])])
+    system = {
+        "The {k} is {v}.": "Answer in a sentence.",
+        "{v}": "Answer with the value.",
+        "It is {v}.": "Say: It is ...",
+        "{k}: {v}": "Answer as name: value.",
+    }[answer]
+    return render.example(
+        [("system", system), ("user", ask + " (" + ident + ")"), ("assistant", call), ("tool", render.compact(row))],
+        answer.format(k=k, v=row[k]),
+        [render.signature(name, [("id", "string", True)])],
+    )
 
 
 def no_tool(r):
@@ -178,7 +220,14 @@ def no_tool(r):
     signatures = [_Tool(r, s).signature(r, (), False) for s in specs]
     topic = pick(r, TOPICS)
     reply = pick(r, ["none", "No tool fits.", "NONE", "I have no tool for this."])
-    return render.example([("system", pick(r, _SYSTEM) + " If none fits say: " + reply), ("user", sentence(r, pick(r, topic[1])) + " " + remark(r))], reply, signatures)
+    return render.example(
+        [
+            ("system", pick(r, _SYSTEM) + " If none fits say: " + reply),
+            ("user", sentence(r, pick(r, topic[1])) + " " + remark(r)),
+        ],
+        reply,
+        signatures,
+    )
 
 
 def _finish(r, text, answer, signatures):

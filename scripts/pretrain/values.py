@@ -1,6 +1,21 @@
 """Makers of typed values (a code, a date, a name …): the rare strings which the model must learn to copy exactly."""
 
-from words import (ADJECTIVES, COLOURS, MATERIALS, MONTHS, NOUNS, NUMBER_WORDS, WEEKDAYS, between, city, first_name, last_name, pick, pseudo, some)
+from words import (
+    ADJECTIVES,
+    COLOURS,
+    MATERIALS,
+    MONTHS,
+    NOUNS,
+    NUMBER_WORDS,
+    WEEKDAYS,
+    between,
+    city,
+    first_name,
+    last_name,
+    pick,
+    pseudo,
+    some,
+)
 
 _UP = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LOW = _UP.lower()
@@ -17,12 +32,19 @@ _CUR = ["$", "£", "€", "EUR ", "USD ", "CHF "]
 
 
 def code(r):
-    return "".join(pick(r, _DIGITS) if c == "#" else pick(r, _UP) if c == "A" else pick(r, _LOW) if c == "a" else c for c in pick(r, _CODE_SHAPES))
+    return "".join(
+        pick(r, _DIGITS) if c == "#" else pick(r, _UP) if c == "A" else pick(r, _LOW) if c == "a" else c
+        for c in pick(r, _CODE_SHAPES)
+    )
 
 
 def number(r):
     x = r.random()
-    return str(between(r, 0, 9) if x < 0.2 else between(r, 10, 99) if x < 0.5 else between(r, 100, 999) if x < 0.75 else between(r, 1000, 99999))
+    return str(
+        between(r, 0, 9)
+        if x < 0.2
+        else between(r, 10, 99) if x < 0.5 else between(r, 100, 999) if x < 0.75 else between(r, 1000, 99999)
+    )
 
 
 def digits(r):
@@ -100,7 +122,9 @@ def clock(r):
 
 
 def money(r):
-    return pick(r, _CUR) + ("%d.%02d" % (between(r, 1, 400), between(r, 0, 99)) if r.random() < 0.7 else str(between(r, 5, 3000)))
+    return pick(r, _CUR) + (
+        "%d.%02d" % (between(r, 1, 400), between(r, 0, 99)) if r.random() < 0.7 else str(between(r, 5, 3000))
+    )
 
 
 def decimal(r):
@@ -110,7 +134,11 @@ def decimal(r):
 def user_name(r):
     x = r.random()
     a, b = first_name(r).lower(), last_name(r).lower()
-    return a + pick(r, [".", "_", "", "-"]) + b if x < 0.5 else a + str(between(r, 1, 99)) if x < 0.75 else pseudo(r) + pick(r, ["", "_", "."]) + pick(r, NOUNS)
+    return (
+        a + pick(r, [".", "_", "", "-"]) + b
+        if x < 0.5
+        else a + str(between(r, 1, 99)) if x < 0.75 else pseudo(r) + pick(r, ["", "_", "."]) + pick(r, NOUNS)
+    )
 
 
 def email(r):
@@ -127,7 +155,12 @@ def phone(r):
 
 
 def url(r):
-    return pick(r, ["https://", "http://", "www."]) + pseudo(r) + ".example" + ("/" + pick(r, NOUNS) if r.random() < 0.6 else "")
+    return (
+        pick(r, ["https://", "http://", "www."])
+        + pseudo(r)
+        + ".example"
+        + ("/" + pick(r, NOUNS) if r.random() < 0.6 else "")
+    )
 
 
 def address(r):
@@ -135,7 +168,13 @@ def address(r):
 
 
 def file_name(r):
-    return pick(r, [pick(r, NOUNS), pseudo(r)]) + pick(r, ["_", "-", "", "."]) + str(between(r, 1, 2030)) + "." + pick(r, _EXT)
+    return (
+        pick(r, [pick(r, NOUNS), pseudo(r)])
+        + pick(r, ["_", "-", "", "."])
+        + str(between(r, 1, 2030))
+        + "."
+        + pick(r, _EXT)
+    )
 
 
 def hex_id(r):
@@ -160,12 +199,42 @@ def count_word(r):
 
 
 MAKERS = {
-    "code": code, "number": number, "digits": digits, "small": small, "person": person, "first": first_name, "last": last_name, "thing": thing, "brand": brand, "date": date, "time": clock, "money": money,
-    "decimal": decimal, "user": user_name, "email": email, "phone": phone, "url": url, "address": address, "file": file_name, "hex": hex_id, "quantity": quantity, "city": place, "text": short_text,
-    "count": count_word, "pseudo": pseudo, "phrase": phrase,
-    "colour": lambda r: pick(r, COLOURS), "material": lambda r: pick(r, MATERIALS), "weekday": lambda r: pick(r, WEEKDAYS), "month": lambda r: pick(r, MONTHS), "language": lambda r: pick(r, _LANGS),
-    "noun": lambda r: pick(r, NOUNS), "adjective": lambda r: pick(r, ADJECTIVES), "percent": lambda r: str(between(r, 1, 99)) + "%",
-    "temperature": lambda r: str(between(r, -20, 40)) + " degrees", "flight": lambda r: pick(r, _UP) + pick(r, _UP) + " " + str(between(r, 10, 4999)),
+    "code": code,
+    "number": number,
+    "digits": digits,
+    "small": small,
+    "person": person,
+    "first": first_name,
+    "last": last_name,
+    "thing": thing,
+    "brand": brand,
+    "date": date,
+    "time": clock,
+    "money": money,
+    "decimal": decimal,
+    "user": user_name,
+    "email": email,
+    "phone": phone,
+    "url": url,
+    "address": address,
+    "file": file_name,
+    "hex": hex_id,
+    "quantity": quantity,
+    "city": place,
+    "text": short_text,
+    "count": count_word,
+    "pseudo": pseudo,
+    "phrase": phrase,
+    "colour": lambda r: pick(r, COLOURS),
+    "material": lambda r: pick(r, MATERIALS),
+    "weekday": lambda r: pick(r, WEEKDAYS),
+    "month": lambda r: pick(r, MONTHS),
+    "language": lambda r: pick(r, _LANGS),
+    "noun": lambda r: pick(r, NOUNS),
+    "adjective": lambda r: pick(r, ADJECTIVES),
+    "percent": lambda r: str(between(r, 1, 99)) + "%",
+    "temperature": lambda r: str(between(r, -20, 40)) + " degrees",
+    "flight": lambda r: pick(r, _UP) + pick(r, _UP) + " " + str(between(r, 10, 4999)),
     "nouns": lambda r: " and ".join(some(r, NOUNS, 2)),
 }
 _ANY = list(MAKERS)

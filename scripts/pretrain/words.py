@@ -51,7 +51,9 @@ stiff still stormy strange strict striped strong sudden sunny sure sweet swift t
 valid vast violet visible warm weak weekly western wet white whole wide wild wise wooden wrong yellow young""".split()
 
 # Verb forms: base, past.
-VERBS = [tuple(v.split("/")) for v in """accept/accepted add/added admire/admired answer/answered ask/asked borrow/borrowed bring/brought build/built buy/bought call/called carry/carried
+VERBS = [
+    tuple(v.split("/"))
+    for v in """accept/accepted add/added admire/admired answer/answered ask/asked borrow/borrowed bring/brought build/built buy/bought call/called carry/carried
 catch/caught change/changed check/checked choose/chose clean/cleaned clear/cleared close/closed collect/collected compare/compared copy/copied count/counted cover/covered create/created
 cut/cut deliver/delivered describe/described design/designed draw/drew drop/dropped enjoy/enjoyed enter/entered examine/examined explain/explained fetch/fetched fill/filled find/found finish/finished fix/fixed fold/folded follow/followed
 forget/forgot frame/framed get/got give/gave guess/guessed hang/hung hear/heard help/helped hide/hid hold/held ignore/ignored inspect/inspected join/joined keep/kept know/knew learn/learned leave/left lend/lent
@@ -59,7 +61,8 @@ lift/lifted like/liked lock/locked lose/lost love/loved make/made mark/marked me
 photograph/photographed pick/picked place/placed plan/planned polish/polished post/posted prepare/prepared press/pressed print/printed promise/promised protect/protected pull/pulled push/pushed read/read receive/received recommend/recommended record/recorded
 remember/remembered remove/removed rent/rented repair/repaired repeat/repeated replace/replaced report/reported request/requested return/returned review/reviewed save/saved see/saw sell/sold send/sent shake/shook share/shared show/showed sign/signed sketch/sketched
 sort/sorted start/started steal/stole stop/stopped store/stored study/studied take/took taste/tasted teach/taught tell/told test/tested throw/threw touch/touched trade/traded train/trained turn/turned understand/understood
-use/used visit/visited wait/waited want/wanted warm/warmed wash/washed watch/watched wear/wore weigh/weighed welcome/welcomed win/won wrap/wrapped write/wrote""".split()]
+use/used visit/visited wait/waited want/wanted warm/warmed wash/washed watch/watched wear/wore weigh/weighed welcome/welcomed win/won wrap/wrapped write/wrote""".split()
+]
 
 ADVERBS = """again almost already always away badly barely calmly carefully certainly clearly completely daily early easily eventually everywhere exactly finally gladly gently hardly
 here honestly just kindly lately later loudly mostly nearly never often once only outside perhaps politely probably properly quickly quietly rarely really recently slowly sometimes soon still
@@ -67,24 +70,127 @@ suddenly there today together tomorrow tonight twice usually well yesterday""".s
 
 PLACES = """in the kitchen|at the station|by the river|near the bridge|behind the school|on the roof|under the table|in the library|at the office|next to the bakery|on the second floor|in the car park
 at the harbour|in the main hall|beside the lake|across the street|in the cellar|at the market|on the train|in the waiting room|at the front desk|in the workshop|on the balcony|near the old mill|at the corner|by the window
-in the north wing|at gate four|in the museum|on the ferry|outside the theatre|inside the tent|along the coast|at home|in the lobby|in the lift|at the reception|in the basement""".replace("\n", "|").split("|")
+in the north wing|at gate four|in the museum|on the ferry|outside the theatre|inside the tent|along the coast|at home|in the lobby|in the lift|at the reception|in the basement""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
 
 TIMES = """this morning|last night|on Monday|on Tuesday|on Wednesday|on Thursday|on Friday|at the weekend|two days ago|last week|next month|this afternoon|at noon|before lunch|after dinner|in the spring|in the autumn|every day
-once a week|at six|at half past nine|around midnight|in a few minutes|since yesterday|all day|for three hours|by tomorrow|during the break""".replace("\n", "|").split("|")
+once a week|at six|at half past nine|around midnight|in a few minutes|since yesterday|all day|for three hours|by tomorrow|during the break""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
 
-MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-NUMBER_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen",
-                "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"]
+NUMBER_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+]
 COLOURS = "red blue green yellow black white grey brown orange purple pink silver gold navy beige cream teal maroon olive violet".split()
 MATERIALS = "oak pine steel copper cotton wool leather paper glass marble clay rubber linen bamboo brass plastic granite silk canvas tin".split()
-GREETINGS = ["Hi,", "Hello,", "Hey,", "Good morning,", "Good afternoon,", "Dear team,", "Hi there,", "hello", "hi", "Hiya,", "Good evening,", "To whom it may concern,", "Hi all,", "hey there"]
-THANKS = ["Thanks!", "Thank you.", "Many thanks", "Cheers", "thx", "Thanks in advance.", "Best wishes", "Kind regards", "Best regards", "All the best", "Please let me know.", "Looking forward to hearing from you.",
-          "Thank you so much!", "thanks a lot", "Much appreciated.", "Bye"]
-FILLERS = ["Sorry to bother you.", "I hope you are well.", "I tried to call but nobody answered.", "It is a bit urgent.", "No rush at all.", "My internet is slow today.", "I wrote last week too.", "This is my second message.",
-           "I am writing from my phone.", "Not sure if this is the right place.", "Hope that makes sense.", "The weather here is awful.", "I have been a member for years.", "My sister told me about you.", "You were very helpful last time.",
-           "Let me know if you need more details.", "I could not find this on the website.", "I am quite new to this.", "Please be quick.", "It took me ages to find this form.", "I am off on holiday soon.", "We are really looking forward to it.",
-           "My colleague said to ask you.", "That would be great.", "I know you are busy.", "I checked twice.", "Everything else is fine.", "Please confirm by e-mail.", "Just checking.", "It rained all week.", "As discussed on the phone.", "I think that is all."]
+GREETINGS = [
+    "Hi,",
+    "Hello,",
+    "Hey,",
+    "Good morning,",
+    "Good afternoon,",
+    "Dear team,",
+    "Hi there,",
+    "hello",
+    "hi",
+    "Hiya,",
+    "Good evening,",
+    "To whom it may concern,",
+    "Hi all,",
+    "hey there",
+]
+THANKS = [
+    "Thanks!",
+    "Thank you.",
+    "Many thanks",
+    "Cheers",
+    "thx",
+    "Thanks in advance.",
+    "Best wishes",
+    "Kind regards",
+    "Best regards",
+    "All the best",
+    "Please let me know.",
+    "Looking forward to hearing from you.",
+    "Thank you so much!",
+    "thanks a lot",
+    "Much appreciated.",
+    "Bye",
+]
+FILLERS = [
+    "Sorry to bother you.",
+    "I hope you are well.",
+    "I tried to call but nobody answered.",
+    "It is a bit urgent.",
+    "No rush at all.",
+    "My internet is slow today.",
+    "I wrote last week too.",
+    "This is my second message.",
+    "I am writing from my phone.",
+    "Not sure if this is the right place.",
+    "Hope that makes sense.",
+    "The weather here is awful.",
+    "I have been a member for years.",
+    "My sister told me about you.",
+    "You were very helpful last time.",
+    "Let me know if you need more details.",
+    "I could not find this on the website.",
+    "I am quite new to this.",
+    "Please be quick.",
+    "It took me ages to find this form.",
+    "I am off on holiday soon.",
+    "We are really looking forward to it.",
+    "My colleague said to ask you.",
+    "That would be great.",
+    "I know you are busy.",
+    "I checked twice.",
+    "Everything else is fine.",
+    "Please confirm by e-mail.",
+    "Just checking.",
+    "It rained all week.",
+    "As discussed on the phone.",
+    "I think that is all.",
+]
 
 _ON = "b c d f g h j k l m n p r s t v w z br ch cl cr dr fl fr gl gr kl kr pl pr sh sk sl sm sn sp st str th tr tw wh qu".split()
 _VO = "a e i o u a e i o u ai ea ee ei ie oa oo ou au y".split()
@@ -128,8 +234,12 @@ def pseudo(r, n_syllables=0):
 
 
 _FIRST_END = "a o ie en an ia is el in ra la na ka us on ette ine ara ice ley ric win mar dan lin vin bel".split()
-_LAST_END = "son man ley ton berg field wood well ford ham sen mann stein er ini ova ski ez ard worth by more low ster".split()
-_CITY_END = "ton ville ford burg stead bury mouth haven port field dale wick ham by minster mere bridge well grad stadt".split()
+_LAST_END = (
+    "son man ley ton berg field wood well ford ham sen mann stein er ini ova ski ez ard worth by more low ster".split()
+)
+_CITY_END = (
+    "ton ville ford burg stead bury mouth haven port field dale wick ham by minster mere bridge well grad stadt".split()
+)
 
 
 def first_name(r):

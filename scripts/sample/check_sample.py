@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks the quick-start sample against its keys: every planted value stands where the key says, none stands anywhere else, check digits and counts are
-right, no open value is shared between sessions, and (with --again) the script makes the same bytes. Exit 1 with the reason otherwise."""
+right, no open value is shared between sessions, and (with --again) the script makes the same bytes. Exit 1 with the reason otherwise.
+"""
 
 import argparse
 import collections
@@ -17,8 +18,14 @@ from private import iban_ok, luhn_ok
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHAPES = {
-    "email": r"[\w.]+@[\w.]+\.(com|org|net)", "phone": r"0\d{1,4} [\d ]{6,9}", "ip": r"(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+|2001:db8:[\da-f:]+", "url_credential": r"\w+:\w{10}", "jwt": r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+",
-    "private_key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[\s\S]+\n-----END [A-Z ]*PRIVATE KEY-----", "cloud_key": r"AKIA[A-Z2-7]{16}|AIza\w{35}|ghp_\w{36}", "model_key": r"sk-proj-\w{48}|sk-ant-api03-\w{95}|hf_\w{34}",
+    "email": r"[\w.]+@[\w.]+\.(com|org|net)",
+    "phone": r"0\d{1,4} [\d ]{6,9}",
+    "ip": r"(192\.0\.2|198\.51\.100|203\.0\.113)\.\d+|2001:db8:[\da-f:]+",
+    "url_credential": r"\w+:\w{10}",
+    "jwt": r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+",
+    "private_key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n[\s\S]+\n-----END [A-Z ]*PRIVATE KEY-----",
+    "cloud_key": r"AKIA[A-Z2-7]{16}|AIza\w{35}|ghp_\w{36}",
+    "model_key": r"sk-proj-\w{48}|sk-ant-api03-\w{95}|hf_\w{34}",
     "person": r"[A-Z][a-z]+ [A-Z][a-z]+",
 }
 # the open values of the sample, wherever they stand
@@ -57,7 +64,7 @@ def check_keys(folder, lines):
         for i, row in enumerate(f, 1):
             k = json.loads(row)
             text = get(lines[k["file"]][k["line"] - 1], k["path"])
-            if text[k["start"]:k["start"] + len(k["value"])] != k["value"]:
+            if text[k["start"] : k["start"] + len(k["value"])] != k["value"]:
                 fail("pii_key.jsonl:%d: the value is not at %s of %s:%d" % (i, k["path"], k["file"], k["line"]))
             if not check_value(k["type"], k["value"]):
                 fail("pii_key.jsonl:%d: no %s" % (i, k["type"]))
@@ -75,8 +82,10 @@ def check_keys(folder, lines):
             for path, text in strings(row):
                 inside = [(s, s + len(v)) for s, v in at.get((name, i, path), [])]
                 for m in _WORD.finditer(text):
-                    for v in starts.get(text[m.start():m.start() + 6], ()):
-                        if text.startswith(v, m.start()) and not any(a <= m.start() and m.start() + len(v) <= b for a, b in inside):
+                    for v in starts.get(text[m.start() : m.start() + 6], ()):
+                        if text.startswith(v, m.start()) and not any(
+                            a <= m.start() and m.start() + len(v) <= b for a, b in inside
+                        ):
                             fail("%s:%d: a private value at %s is not in the key" % (name, i, path))
     return n
 
@@ -108,7 +117,10 @@ def main():
     with open(os.path.join(a.folder, "task_key.jsonl"), encoding="utf-8") as f:
         kinds = [(k, lines[k["file"]][k["line"] - 1]) for k in map(json.loads, f)]
     if len(kinds) != facts["calls"] or sum(map(len, lines.values())) != facts["calls"]:
-        fail("%d calls promised, %d in the task key, %d in the log" % (facts["calls"], len(kinds), sum(map(len, lines.values()))))
+        fail(
+            "%d calls promised, %d in the task key, %d in the log"
+            % (facts["calls"], len(kinds), sum(map(len, lines.values())))
+        )
     if collections.Counter(k["kind"] for k, _ in kinds) != facts["by_kind"]:
         fail("the counts by kind differ")
     n = check_keys(a.folder, lines)
@@ -121,18 +133,37 @@ def main():
             said = row["response"]["choices"][0]["message"]
             if truth is None:
                 fail("a gradable call has no truth")
-            same = said["content"] == truth["content"] if "content" in truth else [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in said["tool_calls"]] == [(c["name"], c["arguments"]) for c in truth["tool_calls"]]
+            same = (
+                said["content"] == truth["content"]
+                if "content" in truth
+                else [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in said["tool_calls"]]
+                == [(c["name"], c["arguments"]) for c in truth["tool_calls"]]
+            )
             if same == (k["kind"] == "wrong") and k["kind"] != "near_duplicate":
-                fail("%s:%d: kind %s, but the answer is %s" % (k["file"], k["line"], k["kind"], "right" if same else "wrong"))
+                fail(
+                    "%s:%d: kind %s, but the answer is %s"
+                    % (k["file"], k["line"], k["kind"], "right" if same else "wrong")
+                )
         elif truth is not None:
             fail("a call that nobody can grade has a truth")
     if a.again:
         with tempfile.TemporaryDirectory() as tmp:
-            subprocess.run([sys.executable, os.path.join(HERE, "make_sample.py"), "--seed", str(facts["seed"]), "--out", tmp], check=True)
+            subprocess.run(
+                [sys.executable, os.path.join(HERE, "make_sample.py"), "--seed", str(facts["seed"]), "--out", tmp],
+                check=True,
+            )
             names = ["pii_key.jsonl", "task_key.jsonl", "sample_key.json"] + [os.path.join("sample", x) for x in lines]
             if filecmp.cmpfiles(a.folder, tmp, names, shallow=False)[0] != names:
                 fail("the script makes another sample than the one here")
-    print("sample: %d calls, %d sessions, %d private values at %d places: as the keys say" % (facts["calls"], facts["sessions"], sum(v for k, v in facts["private_values"].items() if k != "decoy"), sum(v for k, v in n.items() if k != "decoy")))
+    print(
+        "sample: %d calls, %d sessions, %d private values at %d places: as the keys say"
+        % (
+            facts["calls"],
+            facts["sessions"],
+            sum(v for k, v in facts["private_values"].items() if k != "decoy"),
+            sum(v for k, v in n.items() if k != "decoy"),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -12,14 +12,38 @@ import random
 
 import private
 import texts
-from parts import GOODS, Once, between, careless, digits, full_name, letters, line_name, order_number, pick, shuffled, street, town, tracking_number
+from parts import (
+    GOODS,
+    Once,
+    between,
+    careless,
+    digits,
+    full_name,
+    letters,
+    line_name,
+    order_number,
+    pick,
+    shuffled,
+    street,
+    town,
+    tracking_number,
+)
 
 MODEL, SNAPSHOT = "gpt-4o", "gpt-4o-2024-08-06"
 START = datetime.datetime(2025, 9, 1, 7, 0, tzinfo=datetime.timezone.utc)
 DAYS = 60
 TASKS = ["route", "fields", "decision", "tool", "note", "quote", "reply"]
 GRADABLE = TASKS[:6]
-SITE = {"route": "mail-router", "fields": "order-fields", "decision": "return-check", "tool": "desk-actions", "note": "house-note", "quote": "quote-total", "reply": "reply-draft", "chat": "chat"}
+SITE = {
+    "route": "mail-router",
+    "fields": "order-fields",
+    "decision": "return-check",
+    "tool": "desk-actions",
+    "note": "house-note",
+    "quote": "quote-total",
+    "reply": "reply-draft",
+    "chat": "chat",
+}
 SYSTEM = {
     "route": "Mail desk. Send to one queue: delivery, return, warranty, invoice, stock, advice, account, parts.",
     "fields": "Order mail to JSON: order, item, qty (a number), town.",
@@ -33,7 +57,14 @@ SYSTEM = {
 
 
 def _tool(name, description, /, **args):
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": {"type": "object", "properties": args, "required": list(args)}}}
+    return {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {"type": "object", "properties": args, "required": list(args)},
+        },
+    }
 
 
 _S = {"type": "string"}
@@ -41,24 +72,65 @@ TOOLS = [
     _tool("track_parcel", "Where a parcel is.", tracking=_S),
     _tool("book_callback", "A clerk phones the customer.", name=_S, phone=_S),
     _tool("send_manual", "Mails a manual.", item=_S, email=_S),
-    _tool("start_return", "Opens a return.", order=_S, reason={"type": "string", "enum": ["damaged", "wrong", "unwanted"]}),
+    _tool(
+        "start_return", "Opens a return.", order=_S, reason={"type": "string", "enum": ["damaged", "wrong", "unwanted"]}
+    ),
 ]
 RECORD_TOOL = [_tool("get_record", "The customer's record.", order=_S)]
 
 # type: (how many, in which tasks, sentences around it)
 PLANTS = {
-    "email": (60, "route fields decision note chat", ["My mail is {v}.", "Write to {v}.", "You reach me at {v}."]), "phone": (60, "route fields decision note chat", ["My number is {v}.", "Call me on {v}.", "Phone {v}."]),
-    "card": (70, "route fields decision chat", ["I paid with card {v}.", "My card number is {v}.", "Card {v} was charged."]), "iban": (60, "route decision note chat", ["Refund to {v} please.", "My IBAN is {v}.", "Account {v}."]),
-    "ip": (60, "route fields note chat", ["Your site blocks {v}.", "My address on the net is {v}.", "Logged in from {v}."]), "url_credential": (40, "note chat quote", ["Our feed is {v}", "Prices from {v}", "See {v}"]),
-    "private_key": (20, "note chat", ["This came with the download:\n{v}", "Their plug-in sent\n{v}"]), "jwt": (40, "route note chat", ["The app shows {v}", "Token {v}"]),
-    "cloud_key": (45, "route note chat quote", ["The plug-in prints {v}", "Key {v}"]), "model_key": (45, "route note chat quote", ["The bot key is {v}", "I see {v} on the page"]),
+    "email": (60, "route fields decision note chat", ["My mail is {v}.", "Write to {v}.", "You reach me at {v}."]),
+    "phone": (60, "route fields decision note chat", ["My number is {v}.", "Call me on {v}.", "Phone {v}."]),
+    "card": (
+        70,
+        "route fields decision chat",
+        ["I paid with card {v}.", "My card number is {v}.", "Card {v} was charged."],
+    ),
+    "iban": (60, "route decision note chat", ["Refund to {v} please.", "My IBAN is {v}.", "Account {v}."]),
+    "ip": (
+        60,
+        "route fields note chat",
+        ["Your site blocks {v}.", "My address on the net is {v}.", "Logged in from {v}."],
+    ),
+    "url_credential": (40, "note chat quote", ["Our feed is {v}", "Prices from {v}", "See {v}"]),
+    "private_key": (20, "note chat", ["This came with the download:\n{v}", "Their plug-in sent\n{v}"]),
+    "jwt": (40, "route note chat", ["The app shows {v}", "Token {v}"]),
+    "cloud_key": (45, "route note chat quote", ["The plug-in prints {v}", "Key {v}"]),
+    "model_key": (45, "route note chat quote", ["The bot key is {v}", "I see {v} on the page"]),
 }
 DECOYS = {
-    "carrier": (60, "route fields note chat", lambda r: private.card_like(r), ["The carrier has it as {v}.", "Carrier code {v}."]),
-    "article": (50, "route fields quote note", lambda r: "%s-%s" % (digits(r, 4), digits(r, 3)), ["Article {v}.", "Catalogue {v}."]),
-    "version": (40, "route chat", lambda r: "%d.%d.%d" % (between(r, 1, 9), between(r, 0, 20), between(r, 0, 30)), ["The app is version {v}.", "Firmware {v}."]),
-    "norm": (30, "route decision", lambda r: "EN %d-%d" % (between(r, 10000, 60999), between(r, 1, 9)), ["The label says {v}.", "It follows {v}."]),
-    "stamp": (30, "note chat", lambda r: "2025-%02d-%02dT%02d:%02d:00" % (between(r, 9, 10), between(r, 1, 28), between(r, 8, 17), between(r, 0, 59)), ["Logged {v}.", "Seen {v}."]),
+    "carrier": (
+        60,
+        "route fields note chat",
+        lambda r: private.card_like(r),
+        ["The carrier has it as {v}.", "Carrier code {v}."],
+    ),
+    "article": (
+        50,
+        "route fields quote note",
+        lambda r: "%s-%s" % (digits(r, 4), digits(r, 3)),
+        ["Article {v}.", "Catalogue {v}."],
+    ),
+    "version": (
+        40,
+        "route chat",
+        lambda r: "%d.%d.%d" % (between(r, 1, 9), between(r, 0, 20), between(r, 0, 30)),
+        ["The app is version {v}.", "Firmware {v}."],
+    ),
+    "norm": (
+        30,
+        "route decision",
+        lambda r: "EN %d-%d" % (between(r, 10000, 60999), between(r, 1, 9)),
+        ["The label says {v}.", "It follows {v}."],
+    ),
+    "stamp": (
+        30,
+        "note chat",
+        lambda r: "2025-%02d-%02dT%02d:%02d:00"
+        % (between(r, 9, 10), between(r, 1, 28), between(r, 8, 17), between(r, 0, 59)),
+        ["Logged {v}.", "Seen {v}."],
+    ),
 }
 
 
@@ -82,7 +154,17 @@ class Case:
         self.extra = {}  # task: sentences to plant
 
     def values(self):
-        return [self.order, self.item, self.second_item, self.third_item, self.town, self.person, self.email, self.phone, self.tracking]
+        return [
+            self.order,
+            self.item,
+            self.second_item,
+            self.third_item,
+            self.town,
+            self.person,
+            self.email,
+            self.phone,
+            self.tracking,
+        ]
 
 
 def plan_plants(r, cases, once):
@@ -111,7 +193,9 @@ def add_extras(case, task, text):
 def sign(r, case, text, share):
     if r.random() >= share:
         return text
-    return text + pick(r, [" Regards, %s", "\nKind regards,\n%s", " My name is %s.", "\nBest regards, %s"]) % case.person
+    return (
+        text + pick(r, [" Regards, %s", "\nKind regards,\n%s", " My name is %s.", "\nBest regards, %s"]) % case.person
+    )
 
 
 def message(content, calls=None):
@@ -122,11 +206,23 @@ def message(content, calls=None):
 
 
 def call_message(r, name, args):
-    return message(None, [{"id": "call_" + letters(r, 12), "type": "function", "function": {"name": name, "arguments": json.dumps(args, ensure_ascii=False)}}])
+    return message(
+        None,
+        [
+            {
+                "id": "call_" + letters(r, 12),
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(args, ensure_ascii=False)},
+            }
+        ],
+    )
 
 
 def ask(task, user, **more):
-    request = {"model": MODEL, "messages": [{"role": "system", "content": SYSTEM[task]}, {"role": "user", "content": user}]}
+    request = {
+        "model": MODEL,
+        "messages": [{"role": "system", "content": SYSTEM[task]}, {"role": "user", "content": user}],
+    }
     request.update(more)
     return request
 
@@ -137,9 +233,13 @@ def other(r, seq, not_this):
 
 def slip(r, text, digit_only=False):
     """One character of a value lost or changed."""
-    spots = [i for i, c in enumerate(text) if c.isdigit()] if digit_only else [i for i, c in enumerate(text) if c.isalpha() and i]
+    spots = (
+        [i for i, c in enumerate(text) if c.isdigit()]
+        if digit_only
+        else [i for i, c in enumerate(text) if c.isalpha() and i]
+    )
     i = pick(r, spots)
-    return text[:i] + other(r, "0123456789", text[i]) + text[i + 1:] if digit_only else text[:i] + text[i + 1:]
+    return text[:i] + other(r, "0123456789", text[i]) + text[i + 1 :] if digit_only else text[:i] + text[i + 1 :]
 
 
 def gradable(r, task, case, wrong):
@@ -180,13 +280,21 @@ def gradable(r, task, case, wrong):
         text = careless(r, text, case.values())
         said = right
         if wrong:
-            said = right.replace(right.split(" ")[0], other(r, list(texts.ACTIONS), right.split(" ")[0])) if r.random() < 0.5 else right.replace(case.order, slip(r, case.order, True))
+            said = (
+                right.replace(right.split(" ")[0], other(r, list(texts.ACTIONS), right.split(" ")[0]))
+                if r.random() < 0.5
+                else right.replace(case.order, slip(r, case.order, True))
+            )
     else:
         text, right = texts.quote(r, case)
         if r.random() < 0.25:
             text = "Customer: %s\n%s" % (case.person, text)
         said = "%.2f" % (float(right) + pick(r, [-2, -1, 0.5, 1, 3.9, 10])) if wrong else right
-    return ask(task, sign(r, case, add_extras(case, task, text), sign_share), temperature=0), message(said), {"content": right}
+    return (
+        ask(task, sign(r, case, add_extras(case, task, text), sign_share), temperature=0),
+        message(said),
+        {"content": right},
+    )
 
 
 def open_reply(r, case):
@@ -204,7 +312,10 @@ def open_reply(r, case):
                 record[{"iban": "bank", "card": "paid_with"}[kind]] = v
         request = ask("reply", need, tools=RECORD_TOOL, temperature=0.7)
         asked = call_message(r, "get_record", {"order": case.order})
-        request["messages"] += [asked, {"role": "tool", "tool_call_id": asked["tool_calls"][0]["id"], "content": json.dumps(record)}]
+        request["messages"] += [
+            asked,
+            {"role": "tool", "tool_call_id": asked["tool_calls"][0]["id"], "content": json.dumps(record)},
+        ]
         return request, message(draft)
     return ask("reply", "Customer: %s. %s" % (case.person, need), temperature=0.7), message(draft)
 
@@ -217,7 +328,16 @@ def chat(r, case):
         if i == 0:
             said = add_extras(case, "chat", said)
         turns.append({"role": "user", "content": said})
-        calls.append(({"model": MODEL, "messages": [{"role": "system", "content": SYSTEM["chat"]}] + turns, "temperature": 0.8}, message(answer)))
+        calls.append(
+            (
+                {
+                    "model": MODEL,
+                    "messages": [{"role": "system", "content": SYSTEM["chat"]}] + turns,
+                    "temperature": 0.8,
+                },
+                message(answer),
+            )
+        )
         turns = turns + [message(answer)]
     return calls
 
@@ -231,7 +351,11 @@ class Log:
     def add(self, case, task, kind, when, request, answer, truth=None, finish=None, error=None, label=True):
         r = self.r
         request = dict(request, user=case.user)
-        n_in = sum(len(json.dumps(m)) for m in request["messages"]) // 4 + len(json.dumps(request.get("tools", ""))) // 4 + 3
+        n_in = (
+            sum(len(json.dumps(m)) for m in request["messages"]) // 4
+            + len(json.dumps(request.get("tools", ""))) // 4
+            + 3
+        )
         n_out = max(1, len(json.dumps(answer)) // 4 - 8) if answer else 0
         line = {"timestamp": when.strftime("%Y-%m-%dT%H:%M:%S.") + "%03dZ" % (when.microsecond // 1000)}
         if label:
@@ -243,8 +367,14 @@ class Log:
             line["outcome"] = {"success": False}
         else:
             reason = finish or ("tool_calls" if answer.get("tool_calls") else "stop")
-            line["response"] = {"id": "chatcmpl-" + letters(r, 20), "object": "chat.completion", "created": int(when.timestamp()), "model": SNAPSHOT, "choices": [{"index": 0, "message": answer, "finish_reason": reason}],
-                                "usage": {"prompt_tokens": n_in, "completion_tokens": n_out, "total_tokens": n_in + n_out}}
+            line["response"] = {
+                "id": "chatcmpl-" + letters(r, 20),
+                "object": "chat.completion",
+                "created": int(when.timestamp()),
+                "model": SNAPSHOT,
+                "choices": [{"index": 0, "message": answer, "finish_reason": reason}],
+                "usage": {"prompt_tokens": n_in, "completion_tokens": n_out, "total_tokens": n_in + n_out},
+            }
             line["latency_ms"] = int(320 + 500 * r.random() ** 2 + n_out * (9 + 14 * r.random()))
             if truth:
                 line["outcome"] = {"success": kind != "wrong", "truth": truth}
@@ -255,9 +385,21 @@ class Log:
 
 
 FAILURES = {"error": 62, "refusal": 38, "empty": 30, "truncated": 30}
-ERRORS = [{"message": "Rate limit reached for requests", "type": "requests", "param": None, "code": "rate_limit_exceeded"}, {"message": "The server had an error while processing your request", "type": "server_error", "param": None, "code": None},
-          {"message": "Request timed out.", "type": "timeout", "param": None, "code": None}]
-REFUSALS = ["I'm sorry, but I can't assist with that.", "I'm sorry, I can't help with that request.", "I cannot help with this."]
+ERRORS = [
+    {"message": "Rate limit reached for requests", "type": "requests", "param": None, "code": "rate_limit_exceeded"},
+    {
+        "message": "The server had an error while processing your request",
+        "type": "server_error",
+        "param": None,
+        "code": None,
+    },
+    {"message": "Request timed out.", "type": "timeout", "param": None, "code": None},
+]
+REFUSALS = [
+    "I'm sorry, but I can't assist with that.",
+    "I'm sorry, I can't help with that request.",
+    "I cannot help with this.",
+]
 
 
 def failed(r, log, kind, case, task, when, request, answer, label):
@@ -279,7 +421,7 @@ def failed(r, log, kind, case, task, when, request, answer, label):
             f = m["tool_calls"][0]["function"]
             f["arguments"] = f["arguments"][:12]
         else:
-            m["content"] = m["content"][:max(2, len(m["content"]) // 3)]
+            m["content"] = m["content"][: max(2, len(m["content"]) // 3)]
         log.add(case, task, kind, when, dict(request, max_tokens=5), m, finish="length", label=label)
 
 
@@ -291,7 +433,7 @@ def build(r, n_sessions):
     wrong = set()
     for t in GRADABLE:
         mine = [v for v in visits if v[1] == t]
-        wrong.update(shuffled(r, mine)[:round(0.03 * len(mine))])
+        wrong.update(shuffled(r, mine)[: round(0.03 * len(mine))])
     fails = {}
     spots = shuffled(r, [v for v in visits if v not in wrong])
     for kind, n in FAILURES.items():
@@ -299,7 +441,7 @@ def build(r, n_sessions):
             fails[spots.pop()] = kind
     retries = set(spots[:80])
     twins = set(shuffled(r, range(n_sessions))[:20])
-    chats = set(shuffled(r, range(n_sessions))[:int(0.31 * n_sessions)])
+    chats = set(shuffled(r, range(n_sessions))[: int(0.31 * n_sessions)])
     log = Log(r)
     by_case = {}
     for i, t in visits:
@@ -341,7 +483,9 @@ def again(r, log, case, own, when):
     for t, request, answer, truth in own:
         request = json.loads(json.dumps(request))
         user_message = request["messages"][1]
-        user_message["content"] = pick(r, ["Again: %s", "Second mail: %s", "Once more: %s", "Reminder: %s"]) % user_message["content"]
+        user_message["content"] = (
+            pick(r, ["Again: %s", "Second mail: %s", "Once more: %s", "Reminder: %s"]) % user_message["content"]
+        )
         when += datetime.timedelta(seconds=2 + 70 * r.random())
         log.add(case, t, "near_duplicate", when, request, answer, truth)
     case.session, case.user = first, user
@@ -388,27 +532,47 @@ def main():
     os.makedirs(os.path.join(a.out, "sample"), exist_ok=True)
     per_file = -(-len(rows) // a.files)
     n_kind, n_task, n_type, n_values = {}, {}, {}, {}
-    with open(os.path.join(a.out, "pii_key.jsonl"), "w", encoding="utf-8") as pii, open(os.path.join(a.out, "task_key.jsonl"), "w", encoding="utf-8") as key:
+    with (
+        open(os.path.join(a.out, "pii_key.jsonl"), "w", encoding="utf-8") as pii,
+        open(os.path.join(a.out, "task_key.jsonl"), "w", encoding="utf-8") as key,
+    ):
         for f in range(a.files):
             name = "calls-%d.jsonl" % f
             with open(os.path.join(a.out, "sample", name), "w", encoding="utf-8") as out:
-                for n, (line, task, kind, case) in enumerate(rows[f * per_file:(f + 1) * per_file], 1):
+                for n, (line, task, kind, case) in enumerate(rows[f * per_file : (f + 1) * per_file], 1):
                     out.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
                     key.write(json.dumps({"file": name, "line": n, "task": task, "kind": kind}) + "\n")
                     n_kind[kind] = n_kind.get(kind, 0) + 1
                     n_task.setdefault(task, {}).setdefault(kind, 0)
                     n_task[task][kind] += 1
-                    wanted = case.private + [("decoy", v) for v in case.decoys] + ([("decoy", case.order)] if case.number % 5 == 0 else [])
+                    wanted = (
+                        case.private
+                        + [("decoy", v) for v in case.decoys]
+                        + ([("decoy", case.order)] if case.number % 5 == 0 else [])
+                    )
                     for o in occurrences(line, wanted):
                         pii.write(json.dumps(dict(file=name, line=n, **o), ensure_ascii=False) + "\n")
                         n_type[o["type"]] = n_type.get(o["type"], 0) + 1
                         n_values.setdefault(o["type"], set()).add(o["value"])
     with open(os.path.join(a.out, "sample_key.json"), "w", encoding="utf-8") as f:
-        json.dump({
-            "seed": a.seed, "calls": len(rows), "sessions": len({row[0]["session_id"] for row in rows}), "clients": len({c.client for c in cases}), "files": a.files, "days": DAYS,
-            "by_kind": dict(sorted(n_kind.items())), "by_task": {t: dict(sorted(n_task[t].items())) for t in sorted(n_task)},
-            "sites": SITE, "gradable": GRADABLE, "private_occurrences": dict(sorted(n_type.items())), "private_values": {k: len(v) for k, v in sorted(n_values.items())},
-        }, f, indent=2)
+        json.dump(
+            {
+                "seed": a.seed,
+                "calls": len(rows),
+                "sessions": len({row[0]["session_id"] for row in rows}),
+                "clients": len({c.client for c in cases}),
+                "files": a.files,
+                "days": DAYS,
+                "by_kind": dict(sorted(n_kind.items())),
+                "by_task": {t: dict(sorted(n_task[t].items())) for t in sorted(n_task)},
+                "sites": SITE,
+                "gradable": GRADABLE,
+                "private_occurrences": dict(sorted(n_type.items())),
+                "private_values": {k: len(v) for k, v in sorted(n_values.items())},
+            },
+            f,
+            indent=2,
+        )
         f.write("\n")
 
 

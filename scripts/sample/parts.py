@@ -12,11 +12,17 @@ _LINE_END = "ow ick en ax on ard ell im ish et or una eft ane ock".split()
 _FIRST_END = "a an eth in ia or el is een as una ric ela mar ith".split()
 _LAST_END = "wright field worth mere ridge combe dale well stone thorpe lock brook gate march hurst shaw croft".split()
 _TOWN_END = "mere bridge holt wick combe stow minster leigh thwaite burn hithe stoke moor hampton wold beck".split()
-_REAL = set("""fiskars gardena bosch stihl wolf felco spear niwaki darlac wilkinson draper kent hozelock karcher ryobi makita flymo einhell worx burgon bulldog kew haws""".split())
+_REAL = set(
+    """fiskars gardena bosch stihl wolf felco spear niwaki darlac wilkinson draper kent hozelock karcher ryobi makita flymo einhell worx burgon bulldog kew haws""".split()
+)
 
 # the catalogue's kinds of goods: shared by all sides of any split
 GOODS = """pruning saw|hand fork|leaf rake|garden hose|bypass lopper|lawn edger|bulb planter|dibber set|kneeling pad|water butt|compost bin|cold frame|seed tray|plant label|soil sieve|garden twine|hedge shear|border spade|digging fork|patio weeder
-hose reel|spray lance|bird feeder|wheel barrow|grass shear|potting bench|fruit picker|dutch hoe|garden line|root pruner|lawn aerator|leaf blower|chain saw|strimmer head|tool rack|grow tunnel|cane topper|plant tie|rain gauge|work glove""".replace("\n", "|").split("|")
+hose reel|spray lance|bird feeder|wheel barrow|grass shear|potting bench|fruit picker|dutch hoe|garden line|root pruner|lawn aerator|leaf blower|chain saw|strimmer head|tool rack|grow tunnel|cane topper|plant tie|rain gauge|work glove""".replace(
+    "\n", "|"
+).split(
+    "|"
+)
 
 COUNT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -52,7 +58,7 @@ def say(r, pattern, **slots):
         m = _CHOICE.search(pattern)
         if not m:
             break
-        pattern = pattern[:m.start()] + pick(r, m.group(1).split("|")) + pattern[m.end():]
+        pattern = pattern[: m.start()] + pick(r, m.group(1).split("|")) + pattern[m.end() :]
     for k, v in slots.items():
         pattern = pattern.replace("{" + k + "}", str(v))
     return pattern
@@ -89,7 +95,13 @@ def town(r):
 
 
 def street(r):
-    return "%d %s%s%s %s" % (between(r, 1, 190), pick(r, _ON), pick(r, _VO), pick(r, _MID[:8]) + pick(r, ["ton", "ley", "ham", "by"]), pick(r, ["Road", "Lane", "Street", "Close", "Way"]))
+    return "%d %s%s%s %s" % (
+        between(r, 1, 190),
+        pick(r, _ON),
+        pick(r, _VO),
+        pick(r, _MID[:8]) + pick(r, ["ton", "ley", "ham", "by"]),
+        pick(r, ["Road", "Lane", "Street", "Close", "Way"]),
+    )
 
 
 def order_number(r):
@@ -118,5 +130,9 @@ def careless(r, text, keep):
     w = m.group(0)
     i = between(r, 1, len(w) - 2)
     slip = pick(r, ["swap", "drop", "double"])
-    w = w[:i] + w[i + 1] + w[i] + w[i + 2:] if slip == "swap" else w[:i] + w[i + 1:] if slip == "drop" else w[:i] + w[i] + w[i:]
-    return text[:m.start()] + w + text[m.end():]
+    w = (
+        w[:i] + w[i + 1] + w[i] + w[i + 2 :]
+        if slip == "swap"
+        else w[:i] + w[i + 1 :] if slip == "drop" else w[:i] + w[i] + w[i:]
+    )
+    return text[: m.start()] + w + text[m.end() :]

@@ -30,19 +30,40 @@ def iban_ok(iban):
 
 
 def _grouped(s, joint):
-    return joint.join(s[i:i + 4] for i in range(0, len(s), 4))
+    return joint.join(s[i : i + 4] for i in range(0, len(s), 4))
 
 
 def email(r, name):
     first, last = name.lower().split(" ")
-    local = pick(r, [first + "." + last, first + last, first[0] + "." + last, last + str(between(r, 10, 99)), first + "_" + last])
+    local = pick(
+        r, [first + "." + last, first + last, first[0] + "." + last, last + str(between(r, 10, 99)), first + "_" + last]
+    )
     return local + "@" + pick(r, _MAIL)
 
 
 def phone(r):
     """Numbers that Ofcom keeps for drama."""
-    area, tail = pick(r, [("0113 496 0", 3), ("0114 496 0", 3), ("0115 496 0", 3), ("0116 496 0", 3), ("0117 496 0", 3), ("0118 496 0", 3), ("0121 496 0", 3), ("0131 496 0", 3), ("0141 496 0", 3), ("0151 496 0", 3), ("0161 496 0", 3),
-                          ("0191 498 0", 3), ("020 7946 0", 3), ("029 2018 0", 3), ("07700 900", 3), ("01632 960", 3)])
+    area, tail = pick(
+        r,
+        [
+            ("0113 496 0", 3),
+            ("0114 496 0", 3),
+            ("0115 496 0", 3),
+            ("0116 496 0", 3),
+            ("0117 496 0", 3),
+            ("0118 496 0", 3),
+            ("0121 496 0", 3),
+            ("0131 496 0", 3),
+            ("0141 496 0", 3),
+            ("0151 496 0", 3),
+            ("0161 496 0", 3),
+            ("0191 498 0", 3),
+            ("020 7946 0", 3),
+            ("029 2018 0", 3),
+            ("07700 900", 3),
+            ("01632 960", 3),
+        ],
+    )
     return area + digits(r, tail)
 
 
@@ -52,7 +73,9 @@ def card(r):
 
 
 def iban(r):
-    country, body = pick(r, [("GB", "BRWK" + digits(r, 14)), ("DE", "0" + digits(r, 17)), ("NL", "BRWK" + digits(r, 10))])
+    country, body = pick(
+        r, [("GB", "BRWK" + digits(r, 14)), ("DE", "0" + digits(r, 17)), ("NL", "BRWK" + digits(r, 10))]
+    )
     check = 98 - int("".join(str(int(c, 36)) for c in body + country + "00")) % 97
     s = country + "%02d" % check + body
     return _grouped(s, " ") if r.random() < 0.5 else s
@@ -65,27 +88,55 @@ def ip(r):
 
 
 def url_credential(r):
-    return "%s://%s:%s@%s.example.%s/%s" % (pick(r, ["https", "ftp", "https"]), pick(r, ["shop", "feed", "export", "partner", "stock"]) + digits(r, 2), letters(r, 10), pick(r, ["files", "feeds", "ftp", "data"]),
-                                            pick(r, ["com", "net", "org"]), pick(r, ["prices.csv", "stock.xml", "orders", "feed"]))
+    return "%s://%s:%s@%s.example.%s/%s" % (
+        pick(r, ["https", "ftp", "https"]),
+        pick(r, ["shop", "feed", "export", "partner", "stock"]) + digits(r, 2),
+        letters(r, 10),
+        pick(r, ["files", "feeds", "ftp", "data"]),
+        pick(r, ["com", "net", "org"]),
+        pick(r, ["prices.csv", "stock.xml", "orders", "feed"]),
+    )
 
 
 def private_key(r):
     kind = pick(r, ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"])
-    return "-----BEGIN %s-----\nMII%s\n%s\n%s==\n-----END %s-----" % (kind, letters(r, 61), letters(r, 64), letters(r, 30), kind)
+    return "-----BEGIN %s-----\nMII%s\n%s\n%s==\n-----END %s-----" % (
+        kind,
+        letters(r, 61),
+        letters(r, 64),
+        letters(r, 30),
+        kind,
+    )
 
 
 def jwt(r):
     def part(obj):
         return base64.urlsafe_b64encode(json.dumps(obj, separators=(",", ":")).encode()).decode().rstrip("=")
-    return part({"alg": "HS256", "typ": "JWT"}) + "." + part({"sub": "c" + digits(r, 6), "exp": 1740000000 + between(r, 0, 9999999)}) + "." + letters(r, 43, _URL64[:-2])
+
+    return (
+        part({"alg": "HS256", "typ": "JWT"})
+        + "."
+        + part({"sub": "c" + digits(r, 6), "exp": 1740000000 + between(r, 0, 9999999)})
+        + "."
+        + letters(r, 43, _URL64[:-2])
+    )
 
 
 def cloud_key(r):
-    return pick(r, [lambda: "AKIA" + letters(r, 16, _BASE32), lambda: "AIza" + letters(r, 35), lambda: "ghp_" + letters(r, 36)])()
+    return pick(
+        r, [lambda: "AKIA" + letters(r, 16, _BASE32), lambda: "AIza" + letters(r, 35), lambda: "ghp_" + letters(r, 36)]
+    )()
 
 
 def model_key(r):
-    return pick(r, [lambda: "sk-proj-" + letters(r, 48), lambda: "sk-ant-api03-" + letters(r, 93) + "AA", lambda: "hf_" + letters(r, 34)])()
+    return pick(
+        r,
+        [
+            lambda: "sk-proj-" + letters(r, 48),
+            lambda: "sk-ant-api03-" + letters(r, 93) + "AA",
+            lambda: "hf_" + letters(r, 34),
+        ],
+    )()
 
 
 def card_like(r):
@@ -94,4 +145,14 @@ def card_like(r):
     return body + str((int(luhn_digit(body)) + between(r, 1, 9)) % 10)
 
 
-MAKERS = {"phone": phone, "card": card, "iban": iban, "ip": ip, "url_credential": url_credential, "private_key": private_key, "jwt": jwt, "cloud_key": cloud_key, "model_key": model_key}
+MAKERS = {
+    "phone": phone,
+    "card": card,
+    "iban": iban,
+    "ip": ip,
+    "url_credential": url_credential,
+    "private_key": private_key,
+    "jwt": jwt,
+    "cloud_key": cloud_key,
+    "model_key": model_key,
+}
