@@ -94,6 +94,7 @@ struct Special {
   std::string text;
   int32_t id = -1;
   bool lstrip = false, rstrip = false;
+  bool special = true;  // false: a word of the model's output like any other (Qwen's <tool_call>)
 };
 
 bool is_ascii_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
@@ -102,7 +103,8 @@ class SentencePieceTokenizer final : public Tokenizer {
  public:
   Status load(const std::filesystem::path& dir);
 
-  std::vector<int32_t> encode(std::string_view text) const override;
+  std::vector<int32_t> encode(std::string_view text) const override { return encode_all(text, true); }
+  std::vector<int32_t> encode_rest(std::string_view text) const override { return encode_all(text, false); }
   std::string decode(std::span<const int32_t> ids, bool keep_special) const override {
     return decode_ids(ids, keep_special, prefix_ != Prefix::kNone);
   }
@@ -112,6 +114,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   int32_t n_ids() const override { return n_ids_; }
   int32_t id_of(std::string_view piece) const override;
   std::string piece_of(int32_t id) const override;
+  bool is_special(int32_t id) const override {
+    const Special* special = special_of(id);
+    return special != nullptr && special->special;
+  }
 
  private:
   enum class Prefix { kNone, kFirst, kEverySection };
@@ -120,7 +126,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   Status add_special(std::string text, int32_t id, const json::value* fields);
   const Special* match_special(std::string_view text) const;
   const Special* special_of(int32_t id) const;
-  void encode_section(std::string_view text, bool first, std::vector<int32_t>& out) const;
+  std::vector<int32_t> encode_all(std::string_view text, bool at_start) const;
+  void encode_section(std::string_view text, bool prefixed, std::vector<int32_t>& out) const;
   std::string decode_ids(std::span<const int32_t> ids, bool keep_special, bool drop_first_space) const;
 
   sentencepiece::SentencePieceProcessor sp_;
@@ -142,7 +149,7 @@ Status SentencePieceTokenizer::load(const std::filesystem::path& dir) {
                 fmt::format("{}: not a SentencePiece model, or cut short ({} bytes)", path.string(), model.size()));
   spec_ = *spec;
   SLM_CHECK(read_config(dir));
-  if (prefix_ != Prefix::kEverySection) model += kNoDummyPrefix;  // the prefix is written by encode_section
+  model += kNoDummyPrefix;  // the prefix is written by encode_section
   if (const auto status = sp_.LoadFromSerializedProto(model); !status.ok())
     return fail(ErrorCode::kBadInput,
                 fmt::format("{}: not a SentencePiece model: {}", path.string(), status.message()));
@@ -171,10 +178,11 @@ Status SentencePieceTokenizer::add_special(std::string text, int32_t id, const j
   if (text.empty() || id < 0) return {};
   for (const auto& known : specials_)
     if (known.text == text) return {};
-  Special special{std::move(text), id, false, false};
+  Special special{std::move(text), id};
   if (const auto* object = fields == nullptr ? nullptr : fields->if_object()) {
     special.lstrip = get_bool(*object, "lstrip").value_or(false);
     special.rstrip = get_bool(*object, "rstrip").value_or(false);
+    special.special = get_bool(*object, "special").value_or(false);
     if (get_bool(*object, "single_word").value_or(false))
       return fail(ErrorCode::kUnsupportedModel,
                   fmt::format("tokenizer_config.json: added token {} has single_word set, which this build doesn't do",
@@ -226,8 +234,12 @@ const Special* SentencePieceTokenizer::special_of(int32_t id) const {
   return at == by_id_.end() ? nullptr : &specials_[at->second];
 }
 
-std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const {
+std::vector<int32_t> SentencePieceTokenizer::encode_all(std::string_view text, bool at_start) const {
   std::vector<int32_t> out;
+  const auto prefixed = [&](size_t begin) {
+    if (begin == 0) return at_start && prefix_ != Prefix::kNone;
+    return prefix_ == Prefix::kEverySection;
+  };
   size_t begin = 0;  // of the plain section being gathered
   for (size_t pos = 0; pos < text.size();) {
     const Special* special = match_special(text.substr(pos));
@@ -238,37 +250,38 @@ std::vector<int32_t> SentencePieceTokenizer::encode(std::string_view text) const
     std::string_view section = text.substr(begin, pos - begin);
     if (special->lstrip)
       while (!section.empty() && is_ascii_space(section.back())) section.remove_suffix(1);
-    encode_section(section, begin == 0, out);
+    encode_section(section, prefixed(begin), out);
     out.push_back(special->id);
     pos += special->text.size();
     if (special->rstrip)
       while (pos < text.size() && is_ascii_space(text[pos])) ++pos;
     begin = pos;
   }
-  encode_section(text.substr(begin), begin == 0, out);
+  encode_section(text.substr(begin), prefixed(begin), out);
   return out;
 }
 
 // With Prefix::kFirst the text's first section gets the visible space in front, later ones keep exactly what they have,
-// leading spaces included (LlamaTokenizer with legacy=false; there the same is done by encoding "<unk>" in front).
-void SentencePieceTokenizer::encode_section(std::string_view text, bool first, std::vector<int32_t>& out) const {
-  if (text.empty()) return;
+// leading spaces included (LlamaTokenizer with legacy=false; there the same is done by encoding "<unk>" in front). With
+// Prefix::kEverySection each gets it, after the model has collapsed leading spaces if it does that.
+void SentencePieceTokenizer::encode_section(std::string_view text, bool prefixed, std::vector<int32_t>& out) const {
+  const bool native = prefix_ == Prefix::kEverySection;
+  const auto drop_spaces = [&] {
+    while (spec_.remove_extra_whitespaces && text.starts_with(' ')) text.remove_prefix(1);
+  };
   std::string input;
-  if (prefix_ != Prefix::kEverySection) {
-    input.reserve(text.size() + kSpaceMark.size());
-    if (first && prefix_ == Prefix::kFirst) {
-      input = kSpaceMark;
-    } else if (text.front() == ' ') {
-      input = kSpaceMark;
-      text.remove_prefix(1);
-      if (spec_.remove_extra_whitespaces)
-        while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-    }
-    input += text;
-    text = input;
+  if (native) drop_spaces();
+  if (text.empty()) return;
+  if (prefixed) {
+    input = kSpaceMark;
+  } else if (text.front() == ' ') {
+    input = kSpaceMark;
+    text.remove_prefix(1);
+    drop_spaces();
   }
+  input += text;
   std::vector<int> ids;
-  if (!sp_.Encode(text, &ids).ok()) return;
+  if (!sp_.Encode(input, &ids).ok()) return;
   out.insert(out.end(), ids.begin(), ids.end());
 }
 
@@ -285,7 +298,7 @@ std::string SentencePieceTokenizer::decode_ids(std::span<const int32_t> ids, boo
     const Special* special = special_of(id);
     if (special != nullptr && !(id < sp_.GetPieceSize() && sp_.IsUnknown(id))) {
       flush();
-      if (keep_special) out += special->text;
+      if (keep_special || !special->special) out += special->text;
       if (prefix_ != Prefix::kEverySection) at_start = false;
       after_special = true;
       continue;

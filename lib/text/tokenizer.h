@@ -29,6 +29,8 @@ class Tokenizer {
   // special token, and after none (`legacy: true` in tokenizer_config.json: before every section, as SentencePiece
   // does).
   virtual std::vector<int32_t> encode(std::string_view text) const = 0;
+  // The same for text that follows other text: without a prefix at its start.
+  virtual std::vector<int32_t> encode_rest(std::string_view text) const = 0;
   // The inverse; special tokens are written out only if keep_special. Always well-formed UTF-8: stray bytes become
   // U+FFFD.
   virtual std::string decode(std::span<const int32_t> ids, bool keep_special = false) const = 0;
@@ -38,6 +40,8 @@ class Tokenizer {
   // The id of a special token or piece; -1 if there is none.
   virtual int32_t id_of(std::string_view piece) const = 0;
   virtual std::string piece_of(int32_t id) const = 0;
+  // Marks of the chat format and control tokens; not words that were added to the vocabulary.
+  virtual bool is_special(int32_t id) const = 0;
 };
 
 }  // namespace slm::text
