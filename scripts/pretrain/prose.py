@@ -8,7 +8,6 @@ from words import (
     ADJECTIVES,
     ADVERBS,
     COLOURS,
-    FILLERS,
     GREETINGS,
     MATERIALS,
     NOUNS,

@@ -3,79 +3,22 @@
 <a|b> is a choice, {slot} a value. Each maker takes the case (see make_sample.Case) and gives (text, answer).
 """
 
-from parts import COUNT_WORDS, GOODS, between, careless, pick, price, say
+from parts import COUNT_WORDS, GOODS, alternatives, between, careless, pick, price, say
 
 OPEN = [
-    "",
-    "",
-    "",
-    "",
-    "Hi, ",
-    "Hello, ",
-    "Good morning, ",
-    "Hey there, ",
-    "Dear team, ",
-    "Good evening, ",
-    "Hi team, ",
-    "hello ",
-    "hi ",
-    "Afternoon, ",
-]
-SAFE = {
-    "The",
-    "My",
-    "Please",
-    "Can",
-    "Could",
-    "Is",
-    "When",
-    "Where",
-    "How",
-    "What",
-    "Which",
-    "Do",
-    "Will",
-    "Any",
-    "You",
-    "Your",
-    "We",
-    "It",
-}
+    ""
+] * 4 + "Hi, |Hello, |Good morning, |Hey there, |Dear team, |Good evening, |Hi team, |hello |hi |Afternoon, ".split("|")
+SAFE = set("The My Please Can Could Is When Where How What Which Do Will Any You Your We It".split())
 CLOSE = [
-    "",
-    "",
-    "",
-    "",
-    "",
-    " Thanks.",
-    " Many thanks!",
-    " Cheers",
-    " Thank you so much.",
-    " Please answer soon.",
-    " thx",
-    " Kind of you to help.",
-]
-ASIDE = """<We live near|I am writing from|I moved to> {town} <these days|now|since spring>.|The {good} <I have|from last year|that came with it> is <fine|great|still going>.|It is for my <mother|brother|allotment|neighbour|school garden>.|<The weather|Spring|The frost> <came early|is mild|is awful> <here|in {town}|this year>.
+    ""
+] * 5 + " Thanks.| Many thanks!| Cheers| Thank you so much.| Please answer soon.| thx| Kind of you to help.".split("|")
+ASIDE = alternatives(
+    """<We live near|I am writing from|I moved to> {town} <these days|now|since spring>.|The {good} <I have|from last year|that came with it> is <fine|great|still going>.|It is for my <mother|brother|allotment|neighbour|school garden>.|<The weather|Spring|The frost> <came early|is mild|is awful> <here|in {town}|this year>.
 <My husband|My wife|A friend|Our gardener> <told me to write|found you online|loves your tools>.|I have been <a customer|with you> for <two|five|many> years.|<Sorry for the long mail|Sorry to bother you|I tried the phone first>.|We have <a small|a large|an old> <garden|orchard|greenhouse>.|It is <raining|sunny|windy> <again|today|all week>.
 <The roses|The beans|The hedges|My tomatoes> <cannot wait|are growing fast|need it>.|<I could not find|I did not see> it <on the site|in the leaflet>.|<Anyway|Well>, <that is all|nothing else for now>.|Your <shop|catalogue> is <lovely|huge|a maze>.""".replace(
-    "\n", "|"
+        "\n", "|"
+    )
 )
-
-
-# choices hold bars themselves, so asides are split at bars outside <>
-def _split(text):
-    out, depth, word = [], 0, ""
-    for c in text:
-        depth += (c == "<") - (c == ">")
-        if c == "|" and depth == 0:
-            out.append(word)
-            word = ""
-        else:
-            word += c
-    return out + [word]
-
-
-ASIDE = _split(ASIDE)
 
 ROUTES = {
     "delivery": """<Where is|What happened to|Any news of> my <parcel|package> with the {item}?|The {item} <should have come|was due> <{days} days ago|last week> <and nothing is here|but no van came>.|The <courier|driver> left the {item} <at the wrong house|with a stranger|in the rain>.|<Which day|When> will the {item} <be at my door|reach {town}>? It was <sent|posted> {days} days ago.
@@ -95,7 +38,7 @@ Is the {item} <on the shelf|on sale> <in your {town} shop|near {town}>?|<Tell me
     "parts": """<I need|Do you have> a <new|spare> <blade|spring|handle|screw|seal> for the {item}.|<Where can I|How do I> <buy|order> <the small wheel|a spare grip|the bolt> of the {item}?|<Only|Just> the <washer|blade|cap> of the {item} is <worn|lost>, <can I order one|do you sell it>?|<Part|Spare part> for <an old|my> {item}: the <nut|clip|cord>, <please|is it sold>?
 <Please send|I would buy> <a set of|two> spare <blades|tips|seals> for the {item}.|<Which|What> <replacement|spare> <blade|battery|bag> <fits|is for> the {item}?|The {item} <lost|is missing> <a screw|its cap> after {days} years, <I would buy a new one|can I get that piece>?""",
 }
-ROUTES = {k: _split(v.replace("\n", "|")) for k, v in ROUTES.items()}
+ROUTES = {k: alternatives(v.replace("\n", "|")) for k, v in ROUTES.items()}
 ROUTE_WEIGHTS = (
     ["delivery"] * 5
     + ["return"] * 4
@@ -107,7 +50,7 @@ ROUTE_WEIGHTS = (
     + ["parts"] * 3
 )
 
-FIELDS = _split(
+FIELDS = alternatives(
     """<I ordered|I bought|We ordered> {n} {item} <under|with number|as order> {order}, <please send them to|they go to> {town}.|<Order|My order> {order}: {n} {item}, <to|deliver to> {town}.|{order} - {n} x {item} - {town}.|<Please check|Could you check> <order|number> {order}<, | again, >it was {n} {item} for {town}.
 <For|To> {town} <please|I need>: {n} {item}, order <is|number> {order}.|I am in {town} and <wait|am waiting> for {n} {item}, <the number is|order> {order}.|<It is about|This concerns> the {item}, {n} <pieces|of them>, <sent|on the way> to {town}, {order}.|{n} {item} <came|went> to {town} <but|and> <the slip said|the label said> {order}.
 <My address in|The garden in> {town} <still lacks|still waits for> {n} {item} <from|of> {order}.|<Number|Ref> {order}, {town}, {item}, {n} <pcs|pieces|off>.|<We|I> <need|want> {n} <more|extra> {item} <added|put> to {order}, <town is|ship to> {town}.|<The parcel|A box> {order} for {town} <had|should have> {n} {item} <in it|inside>.
@@ -116,68 +59,68 @@ FIELDS = _split(
     )
 )
 
-KEPT = _split(
+KEPT = alternatives(
     """<still in the box|never opened|still sealed>|<not used|unused> <at all|so far|yet>|<as new|brand new>, <never used|not touched>|<I have not|we have not> <used|tried> it<| even once>|<the wrapping|the foil> is <still on|not open>"""
 )
-WORN = _split(
+WORN = alternatives(
     """<used|I used it> <once|twice|for a week|all spring>|<a bit|rather> <muddy|scratched> <from work|from use>|I <cut|dug> <the hedge|two beds> with it<| already>|it <has worked|did work> <for days|in the garden>|<tried it out|worked with it> <on the lawn|in the beds>"""
 )
-PROOF = _split(
+PROOF = alternatives(
     """<the receipt is here|I have the receipt>|<with|and> the <bill|receipt> <at hand|in the box>|<I kept|we kept> the <bill|receipt>|<bill|receipt> <attached|enclosed>"""
 )
-NO_PROOF = _split(
+NO_PROOF = alternatives(
     """<the receipt is lost|I lost the receipt>|<no|without a> <bill|receipt> <any more|left>|<the dog ate|I threw away> the <bill|receipt>|<it was a gift|got it as a gift>, <no receipt|so no bill>"""
 )
-RETURNS = _split(
+RETURNS = alternatives(
     """<The|My> {item} came {ago}, {state}, {proof}.|<Can|May> I <return|send back> the {item}? <I got it|It came> {ago}, {state}, {proof}.|{item}: <bought|received> {ago}; {state}; {proof}.|<Please take back|I want to give back> the {item}, {state}, {proof}, <it is here since|bought> {ago}.|<Return of|About> {item}, {ago}, {state}, {proof}.
 I <had|got> the {item} {ago} and <it is|well,> {state}, <also|and> {proof}.|{proof}, {state}, <delivered|arrived> {ago}: <my|the> {item}.""".replace(
         "\n", "|"
     )
 )
 
-TRACK = _split(
+TRACK = alternatives(
     """<Where is|What about> <parcel|shipment> {tracking}<| with the {item}>?|<Track|Trace|Follow> {tracking} <please|for me>, <it holds|inside is> a {item}.|<The van has|The post has> {tracking}, <how far is it|when is it here>? It is the {item}.|{tracking} <is late|does not move>, <what now|any news> of my {item}?|<Status of|Any trace of> <my parcel|the box> {tracking} <to|for> {town}?|I <wait for|miss> {tracking}, <it left|sent> {days} days ago."""
 )
-CALLBACK = _split(
+CALLBACK = alternatives(
     """<Please call|Call|Ring> me <back|up> on {phone}, my name is {person}.|My name is {person}, <I would like a call|please phone me> <at|on> {phone}.|<Can someone|Could you> <ring|phone> {phone}? My name is {person}, <it is about the {item}|I have a question>.|<I prefer to talk|Too long for a mail>, <my number is|call> {phone}. Regards, {person}|{phone} is my number<, |, best after six, >please call. Kind regards, {person}"""
 )
-MANUAL = _split(
+MANUAL = alternatives(
     """<Please send|Mail|Send> the <manual|guide|leaflet> <of|for> the {item} to {email}.|<I lost|I need> the <manual|guide> of the {item}, my <mail|address> is {email}.|{email} <would like|needs> the <instructions|manual> for <a|the> {item}.|<How do I build|I cannot set up> the {item}, <send me the papers|the guide please>, {email}|<Could I have|May I get> the {item} <guide|manual> <by mail|as a file>? {email}"""
 )
 RETURN_ACT = {
-    "damaged": _split(
+    "damaged": alternatives(
         """{order} <came broken|arrived in pieces|is cracked>, <I send it back|take it back please>.|<Start a return|Please book a return> for {order}, <it|the {item}> is <damaged|dented>.|<A return|Going back>: {order}, {item}, <bent|broken|smashed> <on the way|in the post>.|The {item} from {order} <has a hole|is in two halves>, <please open a return|it must go back>."""
     ),
-    "wrong": _split(
+    "wrong": alternatives(
         """{order} <is not what I ordered|has the wrong thing in it>, <I return it|take it back>.|<Start a return|Please book a return> for {order}, <you sent another tool|I wanted the {item}>.|<A return|Going back>: {order}, I <asked for|ordered> <something else|the {item}>.|<Where my|Instead of the> {item} <should be|in> {order} <there is|I found> <another tool|the wrong size>, <please open a return|it must go back>."""
     ),
-    "unwanted": _split(
+    "unwanted": alternatives(
         """{order} <is not needed any more|was a mistake of mine>, <I return it|take it back>.|<Start a return|Please book a return> for {order}, <I changed my mind|the {item} is no longer wanted>.|<A return|Going back>: {order}, {item}, I <do not want it|have no use for it> <now|after all>.|I <have|own> a {item} already, {order} <was too many|I regret>, <please open a return|it must go back>."""
     ),
 }
 
 ACTIONS = {
-    "REPLACE": _split(
+    "REPLACE": alternatives(
         """<wants|asks for> <a new one|new ones|an exchange>|<swap|exchange> <it|please>|<send|post> <another|the same> <again|once more>|<new for old|like for like>"""
     ),
-    "REFUND": _split(
+    "REFUND": alternatives(
         """<wants|asks for> <the money|a refund|cash back>|<pay|give> <it|the money> back|<money back|refund> <please|agreed>|<credit|repay> <the card|the customer>"""
     ),
-    "SPARE": _split(
+    "SPARE": alternatives(
         """<needs|wants> <a spare blade|the spare part|new screws>|<send|post> <the part|a part> <only|alone>|<part|handle> <missing|to be sent>|<spare part|small part> <please|promised>"""
     ),
-    "COLLECT": _split(
+    "COLLECT": alternatives(
         """<fetch|pick up> <it|from the door>|<van|driver> <to collect|must call>|<collect|take away> <on Monday|this week>|<customer cannot carry|too heavy to post>, <fetch it|pick it up>"""
     ),
 }
-NOTES = _split(
+NOTES = alternatives(
     """{what}. {n} {item}, ord {num}|{num} {n} {item}, <cust|customer> {what}|<cust rang|phoned|call>: {n} {item} (order {num}) - {what}|{item}, {n} pcs, {num}. {what}|<re|about> bw{num}: {what}, {n} {item}|order {num} <again|today>, {what}; {n} x {item}|<spoke to customer|mail came in>, {what}, it is {n} {item} from {num}
 {n} {item} / {num} / {what}|bw {num}, <lady|gent|caller> {what}. {n} {item}|{what} - {item} ({n}) - bw{num}|<pls|please> note {num}: {n} {item}. {what}""".replace(
         "\n", "|"
     )
 )
 
-REPLY_NEED = _split(
+REPLY_NEED = alternatives(
     """The {item} is <late|delayed by a week>.|<A new|Another> {item} <is on its way|goes out today>.|We <cannot find|miss> order {order}.|The refund for {order} is <done|on its way>.|The {item} is <sold out|back in stock>.|<Ask for a photo|Ask for a picture> of the broken {item}.|<Apologise|Say sorry> for the wrong {item}."""
 )
 REPLY_BODY = {
@@ -237,15 +180,10 @@ def greet(r, case, text):
         return text
     if text.startswith((case.item, case.town, case.order, case.tracking, case.email, case.phone)):
         return start.rstrip(" ,") + "! " + text
-    return start + (
-        text
-        if text.startswith(("I ", "I'"))
-        or r.random() < 0.1
-        and start.endswith(", ")
-        and text[1:2].islower()
-        and text.split(" ")[0] in SAFE
-        else text[0].lower() + text[1:]
+    capital = text.startswith(("I ", "I'")) or (
+        r.random() < 0.1 and start.endswith(", ") and text[1:2].islower() and text.split(" ")[0] in SAFE
     )
+    return start + (text if capital else text[0].lower() + text[1:])
 
 
 def route(r, case):
