@@ -64,6 +64,19 @@ def say(r, pattern, **slots):
     return pattern
 
 
+def alternatives(text):
+    """Patterns separated by bars; the bars inside <> belong to a pattern."""
+    out, depth, word = [], 0, ""
+    for c in text:
+        depth += (c == "<") - (c == ">")
+        if c == "|" and depth == 0:
+            out.append(word)
+            word = ""
+        else:
+            word += c
+    return out + [word]
+
+
 class Once:
     """Draws from a maker, never the same value twice."""
 
