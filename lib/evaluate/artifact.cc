@@ -47,6 +47,7 @@ constexpr TimingField kTimingFields[] = {{"latency_ms", &TaskTiming::latency_ms}
                                          {"base_latency_ms", &TaskTiming::base_latency_ms},
                                          {"llm_latency_ms", &TaskTiming::llm_latency_ms},
                                          {"tokens_per_s", &TaskTiming::tokens_per_s},
+                                         {"tokens_per_call", &TaskTiming::tokens_per_call},
                                          {"cost_usd", &TaskTiming::cost_usd},
                                          {"saving_if_replaced_usd", &TaskTiming::saving_if_replaced_usd},
                                          {"saving_usd", &TaskTiming::saving_usd}};

@@ -1,0 +1,63 @@
+// What evaluating and showing errors both start from: the tasks, the view of calls, the evaluation before this one, and
+// one open base model at a time.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cluster/artifact.h"
+#include "dataset/view.h"
+#include "evaluate/evaluate.h"
+#include "evaluate/looks.h"
+#include "finetune/artifact.h"
+
+namespace slm::evaluate {
+
+inline constexpr std::string_view kOutcomesFile = "outcomes.jsonl";
+inline constexpr std::string_view kSeenFile = "seen";
+
+std::filesystem::path sealed_path(const std::filesystem::path& dir, std::string_view file);
+// The name an encapsulation is kept under.
+std::string sealed_name(std::string_view evaluation, std::string_view file);
+
+struct Setting {
+  cluster::LoadedTasks tasks;
+  std::unordered_map<CallId, dataset::View::TaskOf> task_of;
+  dataset::View view;
+  std::optional<Evaluation> previous;  // tested_in filled in
+
+  const cluster::TaskInfo& info(size_t task) const { return tasks.map.tasks()[task]; }
+  const TaskEvaluation* before(size_t task) const { return previous ? previous->find(info(task).id) : nullptr; }
+};
+Result<Setting> open_setting(store::Store& store);
+
+// The tasks to look at, by index: those named, or all with an adapter that aren't excluded.
+Result<std::vector<size_t>> choose_tasks(const Setting& setting, const std::filesystem::path& store_dir,
+                                         const std::vector<std::string>& names);
+
+// Manifest of a task's current adapter, checked to belong to this task map.
+Result<Manifest> fitting_adapter(const Setting& setting, const std::filesystem::path& store_dir, size_t task);
+
+// Digest of all that is fixed before the test side is opened: adapter, base, kind (how it is graded), margin.
+std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, double delta);
+
+// Opens base models one after the other; checks that each is the one the adapter was trained on.
+class Bases {
+ public:
+  explicit Bases(const EvaluateContext& context, const nn::EngineOptions& options)
+      : context_(context), options_(options) {}
+  Result<model::Model*> open(const finetune::LoadedAdapter& adapter);
+
+ private:
+  const EvaluateContext& context_;
+  const nn::EngineOptions& options_;
+  std::filesystem::path path_;
+  std::string digest_;
+  std::unique_ptr<model::Model> model_;
+};
+
+}  // namespace slm::evaluate
