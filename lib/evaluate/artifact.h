@@ -67,8 +67,8 @@ struct TaskEvaluation {
 struct TaskTiming {
   std::optional<double> latency_ms;  // a call of the tuned model, in batches
   std::optional<double> base_latency_ms, llm_latency_ms;
-  std::optional<double> tokens_per_s;  // prompt and answer together
-  std::optional<double> cost_usd;      // of the large model, as logged
+  std::optional<double> tokens_per_s, tokens_per_call;  // of the tuned model, prompt and answer together
+  std::optional<double> cost_usd;                       // of the large model, as logged
   std::optional<double> saving_if_replaced_usd;
   std::optional<double> saving_usd;  // under the verdict `replace` only
 };
