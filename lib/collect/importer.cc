@@ -8,7 +8,6 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/occurrences.h"
-#include "core/hash.h"
 #include "schema/json.h"
 
 namespace slm::collect {
@@ -74,7 +73,6 @@ class Importer final : public dialects::CallSink {
   void count_drop(std::string_view reason) { report_.dropped[std::string(reason)] += 1; }
   void count_call(const LoggedCall& logged);
   Status store_call(const LoggedCall& logged);
-  Result<CallId> make_id(const store::Tag& tag);
 
   const ImportOptions& options_;
   const ImportTools& tools_;
@@ -225,23 +223,6 @@ void Importer::count_call(const LoggedCall& logged) {
   }
 }
 
-// 128 random bits. A store made for demonstrations must come out the same every time: there the id follows from the
-// tag.
-Result<CallId> Importer::make_id(const store::Tag& tag) {
-  CallId id;
-  if (tools_.store->opened_info().demo) {
-    Sha256 hash;
-    hash.update("slmconv demo call id");
-    hash.update(ByteSpan(tag));
-    const Digest digest = hash.finish();
-    std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
-  } else {
-    if (tools_.random == nullptr) return fail(ErrorCode::kUnexpected, "no source of randomness for call ids");
-    tools_.random->fill(id.bytes);
-  }
-  return id;
-}
-
 Status Importer::store_call(const LoggedCall& logged) {
   const store::Store& store = *tools_.store;
   const CallBody& body = logged.call.body;
@@ -255,7 +236,7 @@ Status Importer::store_call(const LoggedCall& logged) {
     SLM_TRY(tag, store.content_tag(content, meta.time_ms, occurrence));
   }
 
-  SLM_TRY(meta.id, make_id(tag));
+  SLM_TRY(meta.id, store.new_call_id(tag));
   store::NewCall call;
   call.id = meta.id;
   call.tag = tag;

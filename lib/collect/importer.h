@@ -21,7 +21,6 @@
 #include "collect/inputs.h"
 #include "collect/reader.h"
 #include "core/progress.h"
-#include "core/random.h"
 #include "store/store.h"
 
 namespace slm::collect {
@@ -62,7 +61,6 @@ inline constexpr size_t kMaxTallies = 1000;
 
 struct ImportTools {
   store::Store* store = nullptr;  // opened by a collector for writing; nullptr: dry run
-  Random* random = nullptr;       // makes ids; unused in a dry run
   Progress* progress = nullptr;   // nullptr: silent
   std::istream* in = nullptr;     // what "-" reads
 };

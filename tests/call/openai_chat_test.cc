@@ -160,6 +160,17 @@ TEST(OpenAiChatBad, OddButReadable) {
   EXPECT_EQ(kept.calls[0].failure, "error");
 }
 
+TEST(OpenAiChatTruth, ToolCallsMayBeFlat) {
+  Kept kept;
+  EXPECT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"}]},"response":null,)"
+                 R"("outcome":{"truth":{"tool_calls":[{"name":"f","arguments":{"x":1}}]}}})",
+                 kept),
+            "");
+  EXPECT_EQ(json::serialize(kept.calls[0].call.body.truth),
+            R"({"tool_calls":[{"type":"function","function":{"name":"f","arguments":"{\"x\":1}"},"id":"call_0_0"}],)"
+            R"("role":"assistant"})");
+}
+
 TEST(OpenAiChatSeq, IsTheTurnOfTheConversation) {
   Kept kept;
   EXPECT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},)"

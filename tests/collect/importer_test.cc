@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <map>
+#include <set>
 #include <sstream>
 
 #include "call/call.h"
 #include "collect/occurrences.h"
+#include "core/random.h"
 #include "memory_store.h"
 
 namespace slm::collect {
@@ -51,7 +54,7 @@ class ImporterTest : public testing::Test {
   Result<Report> import(const std::vector<std::string>& paths, const ImportOptions& options = {},
                         bool dry_run = false) {
     SLM_TRY(const auto inputs, expand_inputs(paths));
-    return import_logs(inputs, options, {dry_run ? nullptr : &store_, random_.get(), &notes_, &in_});
+    return import_logs(inputs, options, {dry_run ? nullptr : &store_, &notes_, &in_});
   }
   static std::string record(std::string_view text, std::string_view more = "") {
     return fmt::format(
@@ -69,7 +72,6 @@ class ImporterTest : public testing::Test {
   MemoryStore store_;
   Notes notes_;
   std::istringstream in_;
-  std::unique_ptr<Random> random_ = seeded_random(1);
 };
 
 TEST_F(ImporterTest, StoresPseudonymsOnly) {
@@ -254,7 +256,7 @@ TEST_F(ImporterTest, InterruptionKeepsWhatWasRead) {
   for (int i = 0; i < 4000; ++i) log += record(fmt::format("{} {}", i, std::string(200, 'p'))) + "\n";
   Stopping buffer(log);
   std::istream in(&buffer);
-  const auto report = import_logs({{"-", {}, 0}}, {}, {&store_, random_.get(), &notes_, &in});
+  const auto report = import_logs({{"-", {}, 0}}, {}, {&store_, &notes_, &in});
   ASSERT_FALSE(report.has_value());
   EXPECT_EQ(report.error().code, ErrorCode::kInterrupted);
   EXPECT_THAT(report.error().message, HasSubstr(fmt::format("{} calls were stored", store_.calls.size())));
@@ -273,14 +275,11 @@ TEST_F(ImporterTest, ErrorsOfTheStoreEndTheImport) {
   EXPECT_EQ(import({data("messages.jsonl")}).error().code, ErrorCode::kIo);
 }
 
-TEST_F(ImporterTest, DemonstrationsGiveTheSameIds) {
-  store_.set_demo();
+TEST_F(ImporterTest, SameLogSameBytes) {
   ASSERT_TRUE(import({data("messages.jsonl")}).has_value());
   MemoryStore second;
-  second.set_demo();
   const auto inputs = expand_inputs({data("messages.jsonl")});
-  const auto other = seeded_random(99);
-  ASSERT_TRUE(import_logs(*inputs, {}, {&second, other.get(), nullptr, nullptr}).has_value());
+  ASSERT_TRUE(import_logs(*inputs, {}, {&second, nullptr, nullptr}).has_value());
   ASSERT_EQ(store_.calls.size(), second.calls.size());
   for (size_t i = 0; i < second.calls.size(); ++i) {
     EXPECT_EQ(store_.calls[i].id, second.calls[i].id);

@@ -17,8 +17,6 @@ class MemoryStore final : public store::Store {
   std::set<store::Tag> tags;
   bool fail_adds = false;
 
-  MemoryStore() { info_.demo = false; }
-  void set_demo() { info_.demo = true; }
   const std::filesystem::path& dir() const override { return dir_; }
   store::Role role() const override { return store::Role::kCollector; }
   const store::Info& opened_info() const override { return info_; }
@@ -33,6 +31,7 @@ class MemoryStore final : public store::Store {
   Result<std::string> pseudonym(std::string_view kind, std::string_view value) const override {
     return fmt::format("{}_{}", kind, sha256_hex(value).substr(0, 12));
   }
+  Result<CallId> new_call_id(const store::Tag& tag) const override { return CallId{tag}; }
   Result<double> split_point(std::string_view) const override { return unused(); }
   Result<Digest> surrogate_bytes(std::string_view) const override { return unused(); }
   Result<std::string> keyed_digest(std::string_view) const override { return unused(); }

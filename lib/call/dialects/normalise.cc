@@ -50,6 +50,12 @@ bool normalise_tool_calls(json::array& calls, size_t position) {
   for (size_t i = 0; i < calls.size(); ++i) {
     auto* call = calls[i].if_object();
     if (call == nullptr) return false;
+    if (!call->contains("function") && !call->contains("custom") && call->contains("name")) {
+      json::object flat = std::move(*call);
+      *call = json::object({{"type", "function"}}, flat.storage());
+      if (auto* id = flat.if_contains("id")) call->emplace("id", std::move(*id));
+      call->emplace("function", std::move(flat));
+    }
     keep_only(*call,
               [](std::string_view key, const json::value& v) { return is_one_of(key, kCallKeys) && !v.is_null(); });
     auto* function = call->if_contains("function");

@@ -2,9 +2,8 @@
 //
 // Kept of a message: role, content, name, tool_calls, tool_call_id, refusal, reasoning_content, reasoning, audio. Other
 // keys and nulls go (null content stays). `function_call` becomes `tool_calls` with an id made from its position, role
-// `function` becomes `tool`; arguments given as JSON become their text. A content part of type text given as a string
-// list stays as it is.
-// Errors: a reason token; "" is success.
+// `function` becomes `tool`; a tool call written flat, {name, arguments}, is wrapped; arguments given as JSON become
+// their text. A content part of type text given as a string list stays as it is. Errors: a reason token; "" is success.
 // Source: OpenAI chat completions (openai-python src/openai/types/chat), functions and function_call as deprecated
 // there.
 #pragma once

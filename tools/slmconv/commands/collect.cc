@@ -120,7 +120,7 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
     SLM_TRY(store, store::Store::open(context.globals.store, open));
   }
   SLM_TRY(const auto inputs, collect::expand_inputs(flags.paths));
-  const collect::ImportTools tools{store.get(), context.random, context.out, context.in};
+  const collect::ImportTools tools{store.get(), context.out, context.in};
   SLM_TRY(const auto report, collect::import_logs(inputs, flags.import, tools));
   if (flags.dry_run) show_sites(*context.out, report);
   return summarise(report, flags);
