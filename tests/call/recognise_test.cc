@@ -13,6 +13,38 @@ bool speaks_to_human(std::string_view site, std::string_view answer, bool conver
   return is_human_facing({std::nullopt, site, conversation, &settings.as_object(), &message.as_object()});
 }
 
+std::string_view failure(std::string_view answer, std::string_view finish = "stop") {
+  CallBody body;
+  body.choices.push_back(json::object{{"message", json_of(answer)}, {"finish_reason", finish}});
+  return failure_of(body);
+}
+
+TEST(Failure, StockRefusals) {
+  for (const auto* text : {"I'm sorry, but I can't assist with that.", "I'm sorry, I can't help with that request.",
+                           "I cannot help with this.", "Sorry, I can\u2019t help with that",
+                           "I am unable to comply with this request!", "\nI'm not able to help you with that. "})
+    EXPECT_EQ(failure(json::serialize(json::object{{"content", text}})), "refusal") << text;
+  for (const auto* text :
+       {"I'm sorry, but I can't find your order.", "I can't help with that part, but your refund is on its way.",
+        "I'm sorry to hear that.", "Sorry", "I cannot help with this. Ask the desk in Oslo instead.", "I can't ",
+        "help with that"})
+    EXPECT_EQ(failure(json::serialize(json::object{{"content", text}})), "") << text;
+}
+
+TEST(Failure, Kinds) {
+  EXPECT_EQ(failure(R"({"content":"yes"})"), "");
+  EXPECT_EQ(failure(R"({"content":"ye"})", "length"), "length");
+  EXPECT_EQ(failure(R"({"content":"x"})", "content_filter"), "refusal");
+  EXPECT_EQ(failure(R"({"content":null,"refusal":"no"})"), "refusal");
+  EXPECT_EQ(failure(R"({"content":[{"type":"refusal","refusal":"no"}]})"), "refusal");
+  EXPECT_EQ(failure(R"({"content":" \t"})"), "empty");
+  EXPECT_EQ(failure(R"({"content":null,"tool_calls":[{"function":{"name":"f"}}]})"), "");
+  EXPECT_EQ(failure_of(CallBody{}), "no_response");
+  CallBody body;
+  body.error = "down";
+  EXPECT_EQ(failure_of(body), "error");
+}
+
 TEST(HumanFacing, SiteLabels) {
   const std::string_view hello = R"({"content":"Hello! How can I help you today?"})";
   for (const auto* site : {"chat", "support-chat", "Chat/v2", "web.chatbot", "SMALLTALK_EN"})

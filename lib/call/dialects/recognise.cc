@@ -26,6 +26,43 @@ bool has_part(const json::object& message, std::string_view type) {
          });
 }
 
+// [I'm sorry, [but]] I can't | cannot | am unable to … help | assist | comply with this | that [request].
+bool is_stock_refusal(std::string_view text) {
+  constexpr size_t kLongest = 80;
+  if (text.size() > kLongest) return false;
+  std::string said;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i).starts_with("\u2019")) {
+      said += '\'';
+      i += 2;
+    } else {
+      said += text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
+    }
+  }
+  std::string_view rest = said;
+  const auto take_one = [&rest](std::initializer_list<std::string_view> words) {
+    for (const auto word : words)
+      if (rest.starts_with(word)) {
+        rest.remove_prefix(word.size());
+        return true;
+      }
+    return false;
+  };
+  if (take_one({"i'm sorry", "i am sorry", "sorry", "i apologize", "i apologise"})) {
+    if (!take_one({", ", ". ", " "})) return false;
+    take_one({"but "});
+  }
+  if (!take_one({"i can't ", "i cannot ", "i can not ", "i'm unable to ", "i am unable to ", "i'm not able to ",
+                 "i am not able to ", "i won't "}))
+    return false;
+  if (!take_one({"help ", "assist ", "comply "}) ||
+      !take_one({"with that", "with this", "you with that", "you with this"}))
+    return false;
+  take_one({" request"});
+  take_one({".", "!"});
+  return rest.empty();
+}
+
 // "support-chat", "chat/v2", "ChatBot"; not "openai.chat.completions".
 bool is_chat_label(std::string_view site) {
   std::string word;
@@ -96,9 +133,11 @@ std::string_view failure_of(const CallBody& body) {
   if (finish == "content_filter" || !get_string(*answer, "refusal").empty() || has_part(*answer, "refusal"))
     return "refusal";
   if (finish == "length") return "length";
-  if (!answer->contains("tool_calls") && !answer->contains("audio") && trim(content_text(*answer)).empty())
-    return "empty";
-  return {};
+  if (answer->contains("tool_calls") || answer->contains("audio")) return {};
+  const std::string content = content_text(*answer);
+  const std::string_view text = trim(content);
+  if (text.empty()) return "empty";
+  return is_stock_refusal(text) ? "refusal" : "";
 }
 
 bool is_human_facing(const Exchange& exchange) {

@@ -3,7 +3,9 @@
 // Failed (left out of training later, stored and counted now), judged by the first choice:
 //   no_response  a request without an answer or an error
 //   error        the provider answered with an error
-//   refusal      `refusal` holds text, a part is a refusal, or finish_reason is content_filter
+//   refusal      `refusal` holds text, a part is a refusal, finish_reason is content_filter, or the whole answer is a
+//                stock refusal ("I'm sorry, but I can't assist with that."); a refusal that goes on to explain isn't
+//                told
 //   length       finish_reason is length: the answer is cut
 //   empty        neither text nor a tool call nor audio
 //
