@@ -24,8 +24,8 @@ struct Prompt {
 };
 
 struct Example {
-  std::vector<int32_t> ids;   // prompt then completion
-  size_t n_prompt = 0;        // the first n_prompt ids carry no loss
+  std::vector<int32_t> ids;  // prompt then completion
+  size_t n_prompt = 0;       // the first n_prompt ids carry no loss
 };
 
 class Codec {

@@ -1,0 +1,190 @@
+#include "model/codec.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "model/conversation.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace slm::model {
+namespace {
+
+// The day that templates which print today's date see, 2024-07-26: the same in training and serving, and the one that
+// Llama 3's own templates fall back to.
+constexpr int64_t kTemplateTimeMs = 1721952000000;
+
+// A token's text in tokenizer_config.json: a string, or an object with "content".
+std::string token_text(const json::object& config, std::string_view key) {
+  const json::value* value = config.if_contains(key);
+  if (value == nullptr) return {};
+  if (value->is_string()) return std::string(value->get_string());
+  const auto* object = value->if_object();
+  return object == nullptr ? std::string() : std::string(get_string(*object, "content"));
+}
+
+Result<json::object> optional_object(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return json::object();
+  SLM_TRY(json::value value, read_json_file(path));
+  SLM_TRY(const json::object* object, want_object(value, path.string()));
+  return *object;
+}
+
+class TemplateCodec final : public Codec {
+ public:
+  Status load(const std::filesystem::path& dir);
+
+  Result<std::string> render(const Prompt& prompt) const override {
+    return render_messages(prompt.messages, prompt.tools, true);
+  }
+  Result<std::vector<int32_t>> encode_prompt(const Prompt& prompt) const override {
+    SLM_TRY(const std::string text, render(prompt));
+    return tokenizer_->encode(text);
+  }
+  Result<Example> encode_example(const Prompt& prompt, const json::object& answer) const override;
+  json::object decode_answer(std::span<const int32_t> ids) const override;
+  std::vector<int32_t> encode_text(std::string_view text) const override { return tokenizer_->encode(text); }
+  std::string decode_text(std::span<const int32_t> ids, bool keep_special) const override {
+    return tokenizer_->decode(ids, keep_special);
+  }
+  std::span<const int32_t> end_ids() const override { return end_ids_; }
+  int32_t n_ids() const override { return tokenizer_->n_ids(); }
+
+ private:
+  Result<std::string> render_messages(const json::array& messages, const json::array& tools, bool for_answer) const;
+  Status find_end_ids(const std::filesystem::path& dir, const json::object& tokenizer_config);
+  void add_end_id(int64_t id);
+  bool ends(int32_t id) const { return std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end(); }
+
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::optional<text::ChatTemplate> template_;
+  text::RenderOptions options_;
+  Abilities abilities_;
+  std::vector<int32_t> end_ids_;
+  int32_t call_open_ = -1, call_close_ = -1;
+};
+
+Status TemplateCodec::load(const std::filesystem::path& dir) {
+  SLM_TRY(tokenizer_, text::Tokenizer::open(dir));
+  SLM_TRY(auto chat_template, text::ChatTemplate::open(dir));
+  template_.emplace(std::move(chat_template));
+  SLM_TRY(json::object config, optional_object(dir / "tokenizer_config.json"));
+  SLM_TRY(const json::object map, optional_object(dir / "special_tokens_map.json"));
+  options_.now_ms = kTemplateTimeMs;
+  for (const auto& [key, otherwise] :
+       {std::pair{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", ""}}) {
+    std::string text = token_text(config, key);
+    if (text.empty()) text = token_text(map, key);
+    if (text.empty() && tokenizer_->id_of(otherwise) >= 0) text = otherwise;
+    if (!text.empty()) options_.variables[key] = text;
+  }
+  // A small model that takes over a call answers at once; templates that know the switch leave out the thinking part.
+  options_.variables["enable_thinking"] = false;
+  SLM_TRY(abilities_, probe(*template_, options_));
+  call_open_ = tokenizer_->id_of("<tool_call>");
+  call_close_ = tokenizer_->id_of("</tool_call>");
+  return find_end_ids(dir, options_.variables);
+}
+
+void TemplateCodec::add_end_id(int64_t id) {
+  if (id >= 0 && id < n_ids() && !ends(static_cast<int32_t>(id))) end_ids_.push_back(static_cast<int32_t>(id));
+}
+
+Status TemplateCodec::find_end_ids(const std::filesystem::path& dir, const json::object& variables) {
+  // What the template writes after an answer comes first: it is what training ends an answer with.
+  const json::object user{{"role", "user"}, {"content", "probe"}}, answer{{"role", "assistant"}, {"content", "probe"}};
+  if (const auto text = template_->render({user, answer}, {}, options_))
+    if (const size_t at = text->rfind("probe"); at != std::string::npos)
+      for (const int32_t id : tokenizer_->encode_rest(std::string_view(*text).substr(at + 5))) {
+        if (tokenizer_->is_special(id)) {
+          add_end_id(id);
+          break;
+        }
+      }
+  for (const char* name : {"generation_config.json", "config.json"}) {
+    SLM_TRY(const json::object config, optional_object(dir / name));
+    const json::value* ids = config.if_contains("eos_token_id");
+    if (ids == nullptr) continue;
+    if (const auto* list = ids->if_array()) {
+      for (const auto& id : *list)
+        if (id.is_int64()) add_end_id(id.get_int64());
+    } else if (ids->is_int64()) {
+      add_end_id(ids->get_int64());
+    }
+  }
+  if (const auto* eos = variables.if_contains("eos_token"))
+    add_end_id(tokenizer_->id_of(std::string_view(eos->get_string())));
+  if (end_ids_.empty())
+    return fail(ErrorCode::kUnsupportedModel, fmt::format("{} says nowhere which token ends an answer", dir.string()),
+                "set eos_token_id in generation_config.json");
+  return {};
+}
+
+Result<std::string> TemplateCodec::render_messages(const json::array& messages, const json::array& tools,
+                                                   bool for_answer) const {
+  const Adapted adapted = adapt(messages, tools, abilities_);
+  text::RenderOptions options = options_;
+  options.add_generation_prompt = for_answer;
+  return template_->render(adapted.messages, adapted.tools, options);
+}
+
+Result<Example> TemplateCodec::encode_example(const Prompt& prompt, const json::object& answer) const {
+  SLM_TRY(const std::string head, render(prompt));
+  json::array messages = prompt.messages;
+  json::object last = answer;
+  last["role"] = "assistant";
+  messages.push_back(std::move(last));
+  SLM_TRY(const std::string whole, render_messages(messages, prompt.tools, false));
+  if (!whole.starts_with(head))
+    return fail(
+        ErrorCode::kUnsupportedModel,
+        "the chat template writes a conversation with its answer otherwise than its prompt, so the answer's tokens "
+        "can't be told apart",
+        "slmconv models check DIR");
+  Example out;
+  out.ids = tokenizer_->encode(head);
+  out.n_prompt = out.ids.size();
+  std::vector<int32_t> ids = tokenizer_->encode(whole);
+  if (ids.size() >= out.n_prompt && std::equal(out.ids.begin(), out.ids.end(), ids.begin())) {
+    out.ids = std::move(ids);
+  } else {
+    // The tokenizer merges across the border, which generation never sees: the answer is encoded by itself.
+    const auto rest = tokenizer_->encode_rest(std::string_view(whole).substr(head.size()));
+    out.ids.insert(out.ids.end(), rest.begin(), rest.end());
+  }
+  // Nothing is learnt after the end of the turn.
+  size_t end = out.ids.size();
+  while (end > out.n_prompt && !ends(out.ids[end - 1])) --end;
+  if (end > out.n_prompt) {
+    out.ids.resize(end);
+  } else {
+    out.ids.push_back(end_ids_.front());
+  }
+  return out;
+}
+
+json::object TemplateCodec::decode_answer(std::span<const int32_t> ids) const {
+  // The marks of a call are kept though they may be special tokens; nothing else that is special is text.
+  std::string text;
+  size_t begin = 0;
+  for (size_t i = 0; i <= ids.size(); ++i) {
+    const bool mark =
+        i < ids.size() && ((ids[i] == call_open_ && call_open_ >= 0) || (ids[i] == call_close_ && call_close_ >= 0));
+    if (i < ids.size() && !mark) continue;
+    text += tokenizer_->decode_rest(ids.subspan(begin, i - begin), false);
+    if (mark) text += ids[i] == call_open_ ? "<tool_call>" : "</tool_call>";
+    begin = i + 1;
+  }
+  return parse_answer(text, abilities_.call_style);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Codec>> Codec::open(const std::filesystem::path& dir) {
+  auto codec = std::make_unique<TemplateCodec>();
+  SLM_CHECK(codec->load(dir));
+  return std::unique_ptr<Codec>(std::move(codec));
+}
+
+}  // namespace slm::model
