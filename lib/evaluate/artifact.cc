@@ -102,7 +102,7 @@ json::object to_json(const TaskEvaluation& task) {
   out["p_majority"] = optional_number(task.p_majority);
   out["p_nearest"] = optional_number(task.p_nearest);
   out["fallback_share"] = task.fallback_share;
-  out["n_too_long"] = task.n_too_long;
+  out["n_unanswered"] = task.n_unanswered;
   out["n_train"] = task.n_train;
   out["look"] = task.look;
   return out;
@@ -141,7 +141,7 @@ Result<TaskEvaluation> task_evaluation_from_json(const json::value& value) {
   out.p_majority = get_number(*row, "p_majority");
   out.p_nearest = get_number(*row, "p_nearest");
   out.fallback_share = get_number(*row, "fallback_share").value_or(0);
-  out.n_too_long = get_int(*row, "n_too_long").value_or(0);
+  out.n_unanswered = get_int(*row, "n_unanswered").value_or(0);
   out.n_train = get_int(*row, "n_train").value_or(0);
   out.look = static_cast<int>(get_int(*row, "look").value_or(0));
   return out;

@@ -52,7 +52,7 @@ struct TaskEvaluation {
   // Exact McNemar of tuned against the others; printed, never decides.
   std::optional<double> p_base, p_majority, p_nearest;
   double fallback_share = 0;  // of the task's calls: outliers, which stay with the large model
-  int64_t n_too_long = 0;     // units whose prompt doesn't fit the small model: wrong
+  int64_t n_unanswered = 0;   // units whose prompt the small model can't take (too long, refused): wrong
   int64_t n_train = 0;        // training calls that majority and nearest were drawn from
   // What may be looked at again.
   int look = 0;                     // m; 0: never tested

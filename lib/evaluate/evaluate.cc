@@ -109,7 +109,7 @@ class Evaluator {
     out.measurable = has_own_measure(info.kind) || out.choice.all_have_truth;
     if (!out.measurable) return out;
 
-    SLM_TRY(out.adapter, fitting_adapter(*setting_, context_.store.dir(), task));
+    SLM_TRY(out.adapter, fitting_adapter(*setting_, context_.store, task, context_.progress));
     out.candidate = candidate_digest(out.adapter, info.kind, options_.delta);
     const TaskEvaluation* before = setting_->before(task);
     out.look = plan_look(before, out.candidate);
@@ -253,7 +253,7 @@ class Evaluator {
   static void take(const TrialResult& result, int64_t n_train, TaskEvaluation& row) {
     row.n = static_cast<int64_t>(result.outcomes.size());
     row.n_train = n_train;
-    row.n_too_long = result.n_too_long;
+    row.n_unanswered = result.n_unanswered;
     row.b = result.b;
     row.c = result.c;
     row.base = result.base;
@@ -349,8 +349,8 @@ class Evaluator {
       score::SavingQuestion question;
       question.calls_per_month = money->calls_per_month;
       question.llm_usd_per_call = money->cost_usd / money->calls_per_month;
-      const double too_long = row.n > 0 ? static_cast<double>(row.n_too_long) / static_cast<double>(row.n) : 0;
-      question.fallback_share = row.fallback_share + (1 - row.fallback_share) * too_long;
+      const double unanswered = row.n > 0 ? static_cast<double>(row.n_unanswered) / static_cast<double>(row.n) : 0;
+      question.fallback_share = row.fallback_share + (1 - row.fallback_share) * unanswered;
       question.own_usd_per_call = score::own_usd_per_call(own);
       timing.saving_if_replaced_usd = score::saving_usd_per_month(question);
     }

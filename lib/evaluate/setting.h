@@ -39,8 +39,9 @@ Result<Setting> open_setting(store::Store& store);
 Result<std::vector<size_t>> choose_tasks(const Setting& setting, const std::filesystem::path& store_dir,
                                          const std::vector<std::string>& names);
 
-// Manifest of a task's current adapter, checked to belong to this task map.
-Result<Manifest> fitting_adapter(const Setting& setting, const std::filesystem::path& store_dir, size_t task);
+// Manifest of a task's current adapter. One trained on an earlier task map is fine, with a warning: a task's id is
+// permanent, and which side a session is on never changes.
+Result<Manifest> fitting_adapter(const Setting& setting, store::Store& store, size_t task, Progress& progress);
 
 // Digest of all that is fixed before the test side is opened: adapter, base, kind (how it is graded), margin.
 std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, double delta);

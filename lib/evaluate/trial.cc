@@ -52,27 +52,29 @@ Result<Generated> answer_all(model::Model& model, const std::vector<model::Promp
   return out;
 }
 
+bool is_unanswered(const model::Answer& answer) { return answer.too_long || answer.refused; }
+
 double mean_latency(const std::vector<model::Answer>& answers) {
   double sum = 0;
   int64_t n = 0;
   for (const model::Answer& answer : answers) {
-    if (answer.too_long) continue;
+    if (is_unanswered(answer)) continue;
     sum += answer.latency_ms;
     ++n;
   }
   return n == 0 ? 0 : sum / static_cast<double>(n);
 }
 
-// A prompt that doesn't fit has no answer: wrong, whatever the reference.
+// A prompt that the model can't take has no answer: wrong, whatever the reference.
 score::Grade graded(score::TaskKind kind, const model::Answer& answer, const json::object& reference) {
-  return answer.too_long ? score::Grade() : score::grade(kind, answer.message, reference);
+  return is_unanswered(answer) ? score::Grade() : score::grade(kind, answer.message, reference);
 }
 
 void measure_speed(const Generated& tuned, TrialResult& out) {
   int64_t n_tokens = 0, n_answered = 0;
   for (const model::Answer& answer : tuned.answers) {
-    out.n_too_long += answer.too_long;
-    if (answer.too_long) continue;
+    out.n_unanswered += is_unanswered(answer);
+    if (is_unanswered(answer)) continue;
     n_tokens += answer.n_prompt + answer.n_new;
     ++n_answered;
   }

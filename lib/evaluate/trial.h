@@ -35,7 +35,7 @@ struct TrialOptions {
 struct TrialResult {
   ArmScores base, tuned, llm, majority, nearest;
   bool has_training = false;  // majority and nearest stand for something
-  int64_t b = 0, c = 0, n_too_long = 0;
+  int64_t b = 0, c = 0, n_unanswered = 0;
   std::vector<UnitOutcome> outcomes;  // as the units
   double latency_ms = 0, base_latency_ms = 0;
   std::optional<double> llm_latency_ms;

@@ -22,8 +22,8 @@ json::object candidate_row(const select::TaskCandidates& task, const select::Can
           {"rank", rank},
           {"model", candidate.model},
           {"parameters", candidate.n_parameters},
-          {"serve GB", static_cast<double>(candidate.serve_bytes) / 1e9},
-          {"train GB", static_cast<double>(candidate.train_bytes) / 1e9},
+          {"serve_gb", static_cast<double>(candidate.serve_bytes) / 1e9},
+          {"train_gb", static_cast<double>(candidate.train_bytes) / 1e9},
           {"licence", candidate.licence.empty() ? "not stated" : candidate.licence},
           {"why", candidate.why},
           {"weights", candidate.local ? candidate.path.string() : candidate.get_from}};
@@ -44,8 +44,8 @@ void show_excluded(Reporter& out, const select::Selection& selection) {
       for (const select::Exclusion& exclusion : candidate.exclusions)
         out.row({{"task", task.task.value},
                  {"model", candidate.model},
-                 {"excluded by", exclusion.reason},
-                 {"because", exclusion.detail}});
+                 {"reason", exclusion.reason},
+                 {"detail", exclusion.detail}});
   out.end_table();
 }
 
