@@ -135,7 +135,7 @@ Status View::load(store::Store& store, const std::vector<uint32_t>& rows, std::s
   std::sort(ids.begin(), ids.end());
   size_t n_seen = 0;
   const store::ScanOptions options{.body = true, .purpose = std::string(purpose), .only = &ids};
-  SLM_CHECK(store.scan(store::Store::Space::kCurated, options, [&](store::StoredCall& stored) -> Result<bool> {
+  const auto take = [&](store::StoredCall& stored) -> Result<bool> {
     const auto it = wanted.find(stored.id);
     if (it == wanted.end()) return true;
     SLM_TRY(const json::value meta, parse_json(stored.meta));
@@ -146,7 +146,8 @@ Status View::load(store::Store& store, const std::vector<uint32_t>& rows, std::s
     call.meta.id = stored.id;
     SLM_CHECK(visit(it->second, call));
     return ++n_seen < ids.size();
-  }));
+  };
+  SLM_CHECK(store.scan(store::Store::Space::kCurated, options, take));
   if (n_seen != ids.size())
     return fail(ErrorCode::kManifestMismatch,
                 fmt::format("{} of {} calls are no longer in the store", ids.size() - n_seen, ids.size()),

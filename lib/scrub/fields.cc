@@ -110,8 +110,8 @@ Status visit_fields(CallBody& body, const FieldVisitor& visit) {
     for (auto& member : *object) {
       if (member.key() == "message" && member.value().is_object()) {
         SLM_CHECK(answer.message(member.value().get_object()));
-      } else {
-        SLM_CHECK(answer.all(member.value(), {}, {"finish_reason", "index", "id", "type"}));
+      } else if (!among(member.key(), {"finish_reason", "id", "type"})) {
+        SLM_CHECK(answer.all(member.value(), {}, {"id", "type"}));
       }
     }
   }

@@ -33,8 +33,8 @@ enum class Need : uint8_t {
 struct DetectorRow {
   BuiltinType type;
   Run run;
-  const char* words;          // separated by '|'; ASCII case is ignored; after a word '_' also stands for ' ', '-' or none
-  const char* pattern;        // group 1 is the value, if there is one
+  const char* words;    // separated by '|'; ASCII case is ignored; after a word '_' also stands for ' ', '-' or none
+  const char* pattern;  // group 1 is the value, if there is one
   Validator check = nullptr;  // nullptr: the pattern says all
   bool by_context = false;    // the value alone wouldn't be found
   uint8_t min_tokens = 1;     // person: words that a name needs here

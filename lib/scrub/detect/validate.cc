@@ -137,7 +137,7 @@ int iban_length(std::string_view country) {
       {"AD", 24}, {"AE", 23}, {"AL", 28}, {"AT", 20}, {"AZ", 28}, {"BA", 20}, {"BE", 16}, {"BG", 22}, {"BH", 22},
       {"BI", 27}, {"BR", 29}, {"BY", 28}, {"CH", 21}, {"CR", 22}, {"CY", 28}, {"CZ", 24}, {"DE", 22}, {"DJ", 27},
       {"DK", 18}, {"DO", 28}, {"EE", 20}, {"EG", 29}, {"ES", 24}, {"FI", 18}, {"FK", 18}, {"FO", 18}, {"FR", 27},
-      {"GB", 22}, {"GE", 22}, {"GI", 23}, {"GL", 18}, {"GR", 27}, {"GT", 28}, {"HR", 21}, {"HU", 28}, {"IE", 22},
+      {"GB", 22}, {"GE", 22}, {"GI", 23}, {"GL", 18}, {"GR", 27}, {"GT", 28}, {"HN", 28}, {"HR", 21}, {"HU", 28}, {"IE", 22},
       {"IL", 23}, {"IQ", 23}, {"IS", 26}, {"IT", 27}, {"JO", 30}, {"KW", 30}, {"KZ", 20}, {"LB", 28}, {"LC", 32},
       {"LI", 21}, {"LT", 20}, {"LU", 20}, {"LV", 21}, {"LY", 25}, {"MC", 27}, {"MD", 24}, {"ME", 22}, {"MK", 19},
       {"MN", 20}, {"MR", 27}, {"MT", 31}, {"MU", 30}, {"NI", 28}, {"NL", 18}, {"NO", 15}, {"OM", 23}, {"PK", 24},
@@ -193,6 +193,7 @@ bool find_card(Candidate& c, bool any_issuer) {
   const auto runs = digit_runs(c.text, c.begin, c.end);
   // Any neighbouring groups that make up a card: other numbers may stand before or after it.
   for (size_t first = 0; first < runs.size(); ++first) {
+    if (first > 0 && c.text[runs[first].begin - 1] == '.') continue;  // the fraction of a number
     std::string digits;
     for (size_t last = first; last < runs.size() && digits.size() < 19; ++last) {
       digits += c.text.substr(runs[last].begin, runs[last].size());
@@ -286,8 +287,8 @@ bool valid_phone_international(Candidate& c) {
 }
 
 bool valid_phone_national(Candidate& c) {
-  const size_t n = digits_of(c.value()).size();
-  return n >= 9 && !date_like(c.value());
+  const std::string digits = digits_of(c.value().substr(0, c.value().find_first_of("xeXE")));
+  return digits.size() >= 9 && digits.size() <= 12 && digits.find_first_not_of(digits[0]) != std::string::npos && !date_like(c.value());
 }
 
 bool valid_phone_after_word(Candidate& c) {

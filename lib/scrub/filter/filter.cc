@@ -15,11 +15,17 @@ namespace {
 bool refuses(const json::object& answer) {
   const auto* calls = get_array(answer, "tool_calls");
   if (calls != nullptr && !calls->empty()) return false;
-  std::string text = content_text(answer);
-  if (text.empty() || text.size() > 300) return false;
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  for (size_t at = text.find("\u2019"); at != std::string::npos; at = text.find("\u2019", at)) text.replace(at, 3, "'");
+  const std::string said = content_text(answer);
+  if (said.empty() || said.size() > 300) return false;
+  std::string text;  // in small letters, with plain apostrophes
+  for (size_t i = 0; i < said.size(); ++i) {
+    if (std::string_view(said).substr(i, 3) == "\u2019") {
+      text.push_back('\'');
+      i += 2;
+    } else {
+      text.push_back(said[i] >= 'A' && said[i] <= 'Z' ? static_cast<char>(said[i] + 32) : said[i]);
+    }
+  }
   static constexpr std::array<std::string_view, 9> kOpenings = {
       "can't assist with that",  "cannot assist with that",    "can't help with that",
       "cannot help with that",   "unable to assist with that", "can't assist with this",

@@ -1,0 +1,430 @@
+#include "scrub/scrub.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include "core/file.h"
+#include "core/hash.h"
+#include "schema/artifacts.h"
+#include "scrub/dedupe.h"
+#include "scrub/fields.h"
+#include "scrub/filter/filter.h"
+#include "scrub/gate.h"
+#include "scrub/replace/text_scrubber.h"
+#include "scrub/sessions.h"
+
+namespace slm::scrub {
+
+namespace {
+
+using dataset::Side;
+using store::Store;
+using store::StoredCall;
+
+constexpr uint8_t kKeep = 0;
+
+// What a raw call is before and after scrubbing, for the passes.
+struct Scrubbed {
+  std::string input, answer;  // typed placeholders: last input delta and answer
+};
+
+class Run {
+ public:
+  Run(Store& store, const ScrubOptions& options) : store_(store), options_(options), dedupe_(options.near) {}
+
+  Result<ScrubResult> run();
+
+ private:
+  Status open();
+  Status read_curated();
+  Result<Manifest> plan();
+  Status learn();
+  Status decide();
+  Status append();
+  Result<ScrubResult> finish(Manifest manifest);
+  ScrubResult nothing_new(const Manifest& manifest, Report report) const;
+
+  using RawVisitor = std::function<Status(int64_t index, StoredCall& stored, Call& call)>;
+  Status each_raw(std::string_view purpose, const RawVisitor& visit);
+  Scope scope_of(uint32_t session, std::string_view name) const;
+  Status scrub_body(Call& call, uint32_t session, Scrubbed* typed);
+  Status decide_one(int64_t index, Call& call);
+  uint8_t reason_number(std::string_view reason);
+  Result<Side> side_of(uint32_t group);
+
+  Store& store_;
+  const ScrubOptions& options_;
+  std::optional<Detector> detector_;
+  std::optional<TextScrubber> scrubber_;
+  std::optional<Gate> gate_;
+  Ledger ledger_;
+  Dedupe dedupe_;
+  Sessions sessions_;
+  std::unordered_set<CallId> curated_;
+  std::unordered_map<uint32_t, KnownValues> known_;  // by session
+  int64_t n_raw_ = 0;
+  std::vector<uint8_t> decisions_;  // by raw call: kKeep or the number of a reason
+  std::vector<std::string> reasons_{""};
+  Dedupe::Merged merged_;
+  std::vector<char> leaves_test_;  // by group
+  Counts found_;
+  Report report_;
+  int64_t n_added_ = 0;
+  double n_bytes_ = 0;
+  double began_s_ = 0;
+};
+
+Status Run::open() {
+  SLM_TRY(Detector detector, Detector::create(options_.rules.user, std::vector<bool>(kNumBuiltinTypes, true)));
+  detector_.emplace(std::move(detector));
+  scrubber_.emplace(
+      options_.rules, *detector_, [this](std::string_view input) { return store_.surrogate_bytes(input); }, ledger_);
+  if (options_.answer_key) {
+    SLM_TRY(Gate gate, Gate::read(*options_.answer_key));
+    gate_.emplace(std::move(gate));
+  }
+  return {};
+}
+
+Status Run::read_curated() {
+  const auto visit = [&](StoredCall& stored) -> Result<bool> {
+    SLM_TRY(const json::value value, parse_json(stored.meta));
+    SLM_TRY(const CallMeta meta, call_meta_from_json(value));
+    const auto side = dataset::parse_side(meta.split);
+    if (!side)
+      return fail(ErrorCode::kIntegrity, fmt::format("curated call {} has no side of the split", meta.id.hex()));
+    sessions_.fix(meta, *side);
+    curated_.insert(stored.id);
+    return true;
+  };
+  return store_.scan(Store::Space::kCurated, {.purpose = "scrub: what is curated"}, visit);
+}
+
+Result<Manifest> Run::plan() {
+  Sha256 hash;
+  const auto visit = [&](StoredCall& stored) -> Result<bool> {
+    hash.update(ByteSpan(stored.id.bytes));
+    hash.update(ByteSpan(sha256(as_bytes(stored.meta))));
+    ++n_raw_;
+    return true;
+  };
+  SLM_CHECK(store_.scan(Store::Space::kRaw, {.purpose = "scrub: what is new"}, visit));
+  Manifest manifest;
+  manifest.step = kStep;
+  manifest.config = options_.rules.to_json();
+  manifest.config["validation"] = options_.validation;
+  manifest.config["test"] = options_.test;
+  manifest.config["keep_duplicates"] = options_.keep_duplicates;
+  manifest.config["no_hci"] = options_.no_hci;
+  manifest.config["near"] = options_.near;
+  SLM_TRY(manifest.inputs["raw"], store_.keyed_digest("raw\n" + to_hex(hash.finish())));
+  if (options_.answer_key) {
+    SLM_TRY(const Digest key, sha256_file(*options_.answer_key));
+    manifest.inputs["answer_key"] = to_hex(key);
+    json::object bounds;
+    bounds["recall"] = options_.rules.gate.recall;
+    bounds["false_positives"] = options_.rules.gate.false_positives;
+    for (const auto& [type, bound] : options_.rules.gate_of) bounds[type] = {bound.recall, bound.false_positives};
+    manifest.config["gate"] = std::move(bounds);
+  }
+  return manifest;
+}
+
+// Calls that were committed after plan() wait for the next run.
+Status Run::each_raw(std::string_view purpose, const RawVisitor& visit) {
+  options_.progress->start(purpose, static_cast<uint64_t>(n_raw_));
+  int64_t index = 0;
+  const auto one = [&](StoredCall& stored) -> Result<bool> {
+    if (index == n_raw_) return false;
+    if (interrupted())
+      return fail(ErrorCode::kInterrupted, fmt::format("interrupted at call {} of {}", index, n_raw_), "slmconv scrub");
+    SLM_TRY(const json::value meta, parse_json(stored.meta));
+    SLM_TRY(const json::value body, parse_json(stored.body));
+    Call call;
+    SLM_TRY(call.meta, call_meta_from_json(meta));
+    SLM_TRY(call.body, call_body_from_json(body));
+    call.meta.id = stored.id;
+    SLM_CHECK(visit(index, stored, call));
+    if (++index % 256 == 0) options_.progress->advance(static_cast<uint64_t>(index));
+    return true;
+  };
+  SLM_CHECK(store_.scan(Store::Space::kRaw, {.body = true, .purpose = fmt::format("scrub: {}", purpose)}, one));
+  options_.progress->finish();
+  if (index != n_raw_)
+    return fail(ErrorCode::kIntegrity, fmt::format("{} raw calls at first, {} now", n_raw_, index),
+                "slmconv store verify");
+  return {};
+}
+
+Status Run::learn() {
+  return each_raw("names", [&](int64_t, StoredCall&, Call& call) -> Status {
+    const uint32_t session = sessions_.place(call.meta).session;
+    KnownValues found;
+    KnownValues* known = &found;
+    if (const auto it = known_.find(session); it != known_.end()) known = &it->second;
+    const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
+      scrubber_->learn(text, field.label, *known);
+      return std::nullopt;
+    };
+    SLM_CHECK(visit_fields(call.body, visit));
+    if (known == &found && !found.empty()) known_.emplace(session, std::move(found));
+    return {};
+  });
+}
+
+Scope Run::scope_of(uint32_t session, std::string_view name) const {
+  const auto known = known_.find(session);
+  return {name, known == known_.end() ? nullptr : &known->second};
+}
+
+// Replaces everything in the body. With `typed`, also gives what duplicates are compared by and tells the gate.
+Status Run::scrub_body(Call& call, uint32_t session, Scrubbed* typed) {
+  const std::string name = session_of(call.meta);
+  const Scope scope = scope_of(session, name);
+  const std::function<void(const Seen&)> see = [&](const Seen& seen) {
+    if (options_.rules.action(seen.type) != Action::kNone)
+      gate_->found(options_.rules.type_name(seen.type), seen.value);
+  };
+  TextScrubber::Options how;
+  how.typed = typed != nullptr;
+  how.see = typed != nullptr && gate_ ? &see : nullptr;
+  std::string* sink = nullptr;
+  const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
+    n_bytes_ += static_cast<double>(text.size());
+    SLM_TRY(ScrubbedText out, scrubber_->scrub(text, field.label, scope, how));
+    if (sink != nullptr) sink->append(out.typed.empty() ? text : std::string_view(out.typed)).push_back('\n');
+    if (how.see != nullptr) {
+      gate_->before(text);
+      gate_->after(out.text);
+    }
+    if (!out.changed) return std::nullopt;
+    return std::move(out.text);
+  };
+  if (typed == nullptr) return visit_fields(call.body, visit);
+
+  // The last messages and the first answer go into the comparison, the rest of the body doesn't.
+  const size_t n_delta = last_input_delta(call.body.messages).size();
+  const size_t first = call.body.messages.size() - std::min(n_delta, call.body.messages.size());
+  for (size_t i = 0; i < call.body.messages.size(); ++i) {
+    if (!call.body.messages[i].is_object()) continue;
+    sink = i >= first ? &typed->input : nullptr;
+    SLM_CHECK(visit_message(call.body.messages[i].get_object(), Place::kRequest, visit));
+  }
+  if (!call.body.choices.empty() && call.body.choices[0].is_object()) {
+    json::object& choice = call.body.choices[0].get_object();
+    if (const auto* answer = answer_of(call.body)) typed->answer = first_tool(*answer) + "\n";
+    sink = &typed->answer;
+    if (auto* message = choice.if_contains("message"); message != nullptr && message->is_object())
+      SLM_CHECK(visit_message(message->get_object(), Place::kAnswer, visit));
+  }
+  sink = nullptr;
+  CallBody rest;
+  rest.tools = std::move(call.body.tools);
+  rest.params = std::move(call.body.params);
+  rest.extra = std::move(call.body.extra);
+  rest.truth = std::move(call.body.truth);
+  rest.error = std::move(call.body.error);
+  for (size_t i = 0; i < call.body.choices.size(); ++i) {
+    json::value choice = std::move(call.body.choices[i]);
+    if (i == 0 && choice.is_object()) choice.get_object().erase("message");
+    rest.choices.push_back(std::move(choice));
+  }
+  return visit_fields(rest, visit);
+}
+
+uint8_t Run::reason_number(std::string_view reason) {
+  const auto at = std::find(reasons_.begin(), reasons_.end(), reason);
+  if (at == reasons_.end()) {
+    reasons_.emplace_back(reason);
+    return static_cast<uint8_t>(reasons_.size() - 1);
+  }
+  return static_cast<uint8_t>(at - reasons_.begin());
+}
+
+Status Run::decide_one(int64_t index, Call& call) {
+  const bool is_curated = curated_.contains(call.meta.id);
+  const std::string_view reason = drop_reason(call, {.no_hci = options_.no_hci});
+  if (!reason.empty() && !is_curated) {
+    decisions_[static_cast<size_t>(index)] = reason_number(reason);
+    return {};
+  }
+  const Sessions::Place place = sessions_.place(call.meta);
+  uint64_t exact = 0;
+  const Digest canonical = sha256(as_bytes(canonical_text(call.body)));
+  exact = get_u64(canonical.data());
+  const std::string site = template_signature(call.body.messages) + tool_signature(call.body.tools);
+  scrubber_->reset_counts();
+  Scrubbed typed;
+  SLM_CHECK(scrub_body(call, place.session, &typed));
+  const Sketch sketch = make_sketch(site, typed.input, typed.answer);
+  const Dedupe::Verdict verdict = dedupe_.add({exact, &sketch, place.session, place.group});
+  const bool repeated = verdict != Dedupe::Verdict::kNew && !options_.keep_duplicates && !is_curated;
+  if (repeated)
+    decisions_[static_cast<size_t>(index)] =
+        reason_number(verdict == Dedupe::Verdict::kExact ? "exact_duplicate" : "near_duplicate");
+  if (!repeated) found_.add(scrubber_->counts());
+  if (gate_) gate_->end_call(!repeated);
+  return {};
+}
+
+Status Run::decide() {
+  decisions_.assign(static_cast<size_t>(n_raw_), kKeep);
+  SLM_CHECK(each_raw("scrub", [&](int64_t index, StoredCall&, Call& call) { return decide_one(index, call); }));
+  merged_ = dedupe_.merge(sessions_.fixed());
+  merged_.group.resize(sessions_.n_groups());
+  leaves_test_.assign(sessions_.n_groups(), 0);
+  for (const auto& [a, b] : merged_.late_links) {
+    if (*sessions_.side(a) == *sessions_.side(b)) continue;
+    for (const uint32_t group : {a, b})
+      if (*sessions_.side(group) == Side::kTest) leaves_test_[group] = 1;
+  }
+  if (gate_) {
+    report_.gate = gate_->rows(options_.rules);
+    const std::string failures = gate_failures(report_.gate);
+    if (!failures.empty())
+      return fail(ErrorCode::kPrivacyGate, fmt::format("privacy gate not met, nothing was curated: {}", failures),
+                  "slmconv scrub --rules FILE (add a [[rule]]), or set bounds under [gate]");
+  }
+  return {};
+}
+
+Result<Side> Run::side_of(uint32_t group) {
+  if (const auto side = sessions_.side(group)) return *side;
+  SLM_TRY(const double point, store_.split_point(sessions_.name(group)));
+  return point < options_.test                         ? Side::kTest
+         : point < options_.test + options_.validation ? Side::kValidation
+                                                       : Side::kTrain;
+}
+
+Status Run::append() {
+  SLM_TRY(auto appender, store_.append(Store::Space::kCurated));
+  std::vector<char> group_seen(sessions_.n_groups());
+  const auto visit = [&](int64_t index, StoredCall& stored, Call& call) -> Status {
+    uint8_t& decision = decisions_[static_cast<size_t>(index)];
+    const Sessions::Place place = sessions_.place(call.meta);
+    const uint32_t group = merged_.group[place.group];
+    const bool is_curated = curated_.contains(stored.id);
+    if (decision == kKeep && !is_curated && leaves_test_[group]) decision = reason_number("linked_across_sides");
+    if (decision != kKeep) {
+      ++report_.dropped[reasons_[decision]];
+      return {};
+    }
+    ++report_.n_out;
+    SLM_TRY(const Side side, side_of(group));
+    ++report_.split_calls[std::string(dataset::side_name(side))];
+    if (!std::exchange(group_seen[group], 1)) {
+      ++report_.split_groups[std::string(dataset::side_name(side))];
+      ++report_.n_groups;
+    }
+    if (is_curated) return {};
+    SLM_CHECK(scrub_body(call, place.session, nullptr));
+    call.meta.split = dataset::side_name(side);
+    call.meta.raw_group = stored.group;
+    if (dataset::group_of(call.meta) != sessions_.name(group)) call.meta.group = sessions_.name(group);
+    store::NewCall fresh;
+    fresh.id = stored.id;
+    fresh.tag = stored.tag;
+    fresh.source = stored.source;
+    fresh.time_ms = call.meta.time_ms;
+    fresh.meta = canonical_json(to_json(call.meta));
+    fresh.body = canonical_json(to_json(call.body));
+    fresh.raw_group = stored.group;
+    SLM_TRY(const bool added, appender->add(std::move(fresh)));
+    n_added_ += added ? 1 : 0;
+    return {};
+  };
+  SLM_CHECK(each_raw("append", visit));
+  return appender->flush();
+}
+
+ScrubResult Run::nothing_new(const Manifest& manifest, Report report) const {
+  ScrubResult out;
+  out.report = std::move(report);
+  out.artifact = manifest.id;
+  return out;
+}
+
+Result<ScrubResult> Run::finish(Manifest manifest) {
+  report_.n_in = n_raw_;
+  report_.n_sessions = sessions_.n_sessions();
+  for (uint32_t g = 0; g < sessions_.n_groups(); ++g) {
+    report_.n_merged_groups += merged_.group[g] != g ? 1 : 0;
+    if (leaves_test_[g]) report_.linked_groups.push_back(sessions_.name(g));
+  }
+  std::sort(report_.linked_groups.begin(), report_.linked_groups.end());
+  report_.n_over_limit = detector_->n_over_limit();
+  found_.by_type.resize(options_.rules.n_types());
+  for (size_t t = 0; t < found_.by_type.size(); ++t)
+    report_.found[std::string(options_.rules.type_name(static_cast<TypeIndex>(t)))] = found_.by_type[t];
+  for (size_t a = 0; a < found_.by_action.size(); ++a)
+    report_.actions[std::string(kActionNames[a])] = found_.by_action[a];
+
+  const std::string text = pretty_json(to_json(report_));
+  manifest.n_in = report_.n_in;
+  manifest.n_out = report_.n_out;
+  manifest.dropped = report_.dropped;
+  json::object found, sides;
+  for (const auto& [type, n] : report_.found) found[type] = n;
+  for (const auto& [side, n] : report_.split_calls) sides[side] = n;
+  manifest.summary["found"] = std::move(found);
+  manifest.summary["split_calls"] = std::move(sides);
+  manifest.outputs["report.json"] = sha256_hex(text);
+  SLM_TRY(manifest.outputs["curated"], curated_digest(store_, "scrub: digest"));
+  manifest.id = manifest.digest().substr(0, 16);
+  manifest.made_ms = options_.clock->now_ms();
+  manifest.seconds = options_.clock->monotonic_s() - began_s_;
+
+  ScrubResult out;
+  out.seconds = manifest.seconds;
+  const std::filesystem::path dir = artifact_dir(store_.dir(), kStep, manifest.id);
+  std::error_code ec;
+  if (!std::filesystem::exists(dir / "manifest.json", ec)) {
+    SLM_TRY(StagedDir staged, StagedDir::create(dir));
+    SLM_CHECK(write_file_atomic(staged.path() / "report.json", text));
+    SLM_CHECK(write_manifest(staged.path(), manifest));
+    SLM_CHECK(staged.commit());
+  }
+  SLM_CHECK(set_current(store_.dir(), kStep, manifest.id));
+  out.report = std::move(report_);
+  out.artifact = manifest.id;
+  out.changed = true;
+  out.n_added = n_added_;
+  out.megabytes = n_bytes_ / 1e6;
+  return out;
+}
+
+Result<ScrubResult> Run::run() {
+  began_s_ = options_.clock->monotonic_s();
+  SLM_CHECK(open());
+  SLM_TRY(Manifest planned, plan());
+  if (const auto same = unchanged(store_.dir(), planned)) {
+    SLM_TRY(Report report, load_report(store_.dir()));
+    return nothing_new(*same, std::move(report));
+  }
+  if (n_raw_ == 0) return ScrubResult{};
+  SLM_CHECK(read_curated());
+  int64_t n_other = 0;
+  if (const auto before = read_current(store_.dir(), kStep); before && before->config != planned.config)
+    n_other = static_cast<int64_t>(curated_.size());
+  SLM_CHECK(learn());
+  SLM_CHECK(decide());
+  SLM_CHECK(append());
+  SLM_TRY(ScrubResult out, finish(std::move(planned)));
+  out.n_other_rules = n_other;
+  return out;
+}
+
+}  // namespace
+
+Result<ScrubResult> run_scrub(store::Store& store, const ScrubOptions& options) {
+  if (!(options.validation >= 0 && options.test >= 0 && options.validation + options.test < 1))
+    return fail(ErrorCode::kUsage, fmt::format("--validation {} and --test {}: both at least 0, together below 1",
+                                               options.validation, options.test));
+  if (options.clock == nullptr) return fail(ErrorCode::kUnexpected, "scrub needs a clock");
+  return Run(store, options).run();
+}
+
+}  // namespace slm::scrub
