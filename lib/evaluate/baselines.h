@@ -34,7 +34,8 @@ std::string request_text(const json::array& messages, size_t max_bytes);
 // The commonest answer by canonical form; ties go to the smaller form. Empty without training answers.
 json::object majority_answer(score::TaskKind kind, const std::vector<json::object>& answers);
 
-// For each unit the index of the nearest training request. Requires: at least one training request.
+// For each unit the index of the nearest training request.
+// Requires: at least one training request.
 // Errors: those of the n-grams.
 Result<std::vector<size_t>> nearest_requests(const TrainingAnswers& training, std::span<const Unit> units);
 

@@ -4,7 +4,9 @@
 // Per task with an adapter: one call a session group of the test side is answered by the base and by the tuned model,
 // and graded beside the logged answer, the commonest and the nearest training answer, against truth where every unit
 // has it, else against the logged answer. What was tested on the same units before, with the same candidate, isn't
-// generated again. Requires: a store opened as trainer, for writing artefacts; a task map; adapters.
+// generated again.
+//
+// Requires: a store opened as trainer, for writing artefacts; a task map; adapters.
 // Units: ratios in [0,1]; usd.
 // Errors: kManifestMismatch (no adapter; one of another base), kBadInput (no such task),
 //   kUsage (options out of range), kInterrupted (nothing is written), those of the store and the model.

@@ -1,7 +1,8 @@
 // How much each task's calls cost in the log, and in what span of time: from the metas of all curated calls.
 //
 // Units: usd per 30 days; ms; tokens as billed. Calls that scrubbing dropped aren't in here, so volumes are lower
-// bounds. Errors: those of the store.
+// bounds.
+// Errors: those of the store.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,9 @@
 // Order: models whose weights are here first; then by the published score that matters for the task's kind, within one
 // version of one benchmark (models that have the more telling figure come before those that only have the next one);
 // equal scores by fewer parameters. Without any figure: here, more parameters first (nothing better is known and all
-// fit); elsewhere, fewer first. Units: bytes, tokens.
+// fit); elsewhere, fewer first.
+//
+// Units: bytes, tokens.
 #pragma once
 
 #include <cstdint>

@@ -397,17 +397,20 @@ TEST_F(Evaluating, ErrorsAreShownFromTheSealedOutcomes) {
 
 TEST_F(Evaluating, TheArtefactHoldsNoText) {
   add_routing(40);
+  add({"test-secret", "my parcel is late, ask Quillfeather at the Zanzibar depot please", "Petrichor", "", kRoute,
+       true});
+  add({"train-secret", "my parcel is late, ask Quillfeather at the Zanzibar depot please", "Petrichor"});
   cluster(1);
   train(route_, "half");
   const auto result = evaluate();
-  ASSERT_TRUE(result);
+  ASSERT_TRUE(result) << result.error().message;
   const fs::path dir = artifact_dir(store_->dir(), kStep, result->evaluation.manifest.id);
   std::set<std::string> files;
   for (const auto& entry : fs::directory_iterator(dir)) {
     files.insert(entry.path().filename().string());
     const std::string text = read_file(entry.path()).value();
     // Sealing is the store's; this fake writes what it is given, so even what would be sealed is looked at.
-    for (const char* planted : {"invoice", "shipping", "nothing", "Route the"})
+    for (const char* planted : {"Quillfeather", "quillfeather", "Zanzibar", "Petrichor", "test-secret"})
       EXPECT_EQ(text.find(planted), std::string::npos) << planted << " in " << entry.path();
   }
   EXPECT_EQ(files, (std::set<std::string>{"manifest.json", "outcomes.jsonl.sealed", "seen.sealed", "timing.json"}));
