@@ -38,7 +38,9 @@ Result<Manifest> read_current(const fs::path& store, std::string_view step, std:
 }
 
 Status set_current(const fs::path& store, std::string_view step, std::string_view id, std::string_view key) {
-  return write_file_atomic(pointer_path(store, step, key), fmt::format("{}\n", id));
+  const fs::path path = pointer_path(store, step, key);
+  SLM_CHECK(make_dirs(path.parent_path()));
+  return write_file_atomic(path, fmt::format("{}\n", id));
 }
 
 std::vector<std::string> current_keys(const fs::path& store, std::string_view step) {

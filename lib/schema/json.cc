@@ -3,26 +3,69 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json/basic_parser_impl.hpp>
+#include <charconv>
 #include <vector>
 
 #include "core/file.h"
 
 namespace slm {
 
+namespace {
+
+// Builds a value as Boost.JSON's own parser does, but reads doubles exactly: its 1.81 may be off by the last bit, and a
+// number that isn't what was written would break the digests that manifests are named by.
+struct ExactHandler {
+  static constexpr std::size_t max_object_size = json::object::max_size();
+  static constexpr std::size_t max_array_size = json::array::max_size();
+  static constexpr std::size_t max_key_size = json::string::max_size();
+  static constexpr std::size_t max_string_size = json::string::max_size();
+  using Text = json::string_view;
+  using Code = boost::system::error_code;
+
+  json::value_stack stack;
+
+  bool on_document_begin(Code&) { return true; }
+  bool on_document_end(Code&) { return true; }
+  bool on_object_begin(Code&) { return true; }
+  bool on_object_end(std::size_t n, Code&) { return stack.push_object(n), true; }
+  bool on_array_begin(Code&) { return true; }
+  bool on_array_end(std::size_t n, Code&) { return stack.push_array(n), true; }
+  bool on_key_part(Text s, std::size_t, Code&) { return stack.push_chars(s), true; }
+  bool on_key(Text s, std::size_t, Code&) { return stack.push_key(s), true; }
+  bool on_string_part(Text s, std::size_t, Code&) { return stack.push_chars(s), true; }
+  bool on_string(Text s, std::size_t, Code&) { return stack.push_string(s), true; }
+  bool on_number_part(Text, Code&) { return true; }
+  bool on_int64(int64_t i, Text, Code&) { return stack.push_int64(i), true; }
+  bool on_uint64(uint64_t u, Text, Code&) { return stack.push_uint64(u), true; }
+  bool on_double(double rough, Text s, Code&) {
+    double exact = 0;
+    const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), exact);
+    stack.push_double(ec == std::errc{} && end == s.data() + s.size() ? exact : rough);
+    return true;
+  }
+  bool on_bool(bool b, Code&) { return stack.push_bool(b), true; }
+  bool on_null(Code&) { return stack.push_null(), true; }
+  bool on_comment_part(Text, Code&) { return true; }
+  bool on_comment(Text, Code&) { return true; }
+};
+
+}  // namespace
+
 Result<json::value> parse_json(std::string_view text, unsigned max_depth) {
   json::parse_options options;
   options.max_depth = max_depth;
   boost::system::error_code ec;
-  json::stream_parser parser({}, options);
-  const size_t used = parser.write_some(text.data(), text.size(), ec);
+  json::basic_parser<ExactHandler> parser(options);
+  parser.handler().stack.reset();
+  const size_t used = parser.write_some(false, text.data(), text.size(), ec);
   if (!ec) {
-    for (size_t i = used; i < text.size() && !ec; ++i)
+    for (size_t i = used; i < text.size(); ++i)
       if (text[i] != ' ' && text[i] != '\t' && text[i] != '\n' && text[i] != '\r')
         return fail(ErrorCode::kBadInput, fmt::format("JSON: text after the value at byte {}", i));
-    parser.finish(ec);
+    return parser.handler().stack.release();
   }
-  if (ec) return fail(ErrorCode::kBadInput, fmt::format("JSON: {} at byte {} of {}", ec.message(), used, text.size()));
-  return parser.release();
+  return fail(ErrorCode::kBadInput, fmt::format("JSON: {} at byte {} of {}", ec.message(), used, text.size()));
 }
 
 Result<json::value> read_json_file(const std::filesystem::path& path) {

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "core/random.h"
+
 namespace slm {
 namespace {
 
@@ -24,6 +28,17 @@ TEST(Json, MessagesDoNotQuoteTheText) {
 TEST(Json, CanonicalTextIgnoresKeyOrder) {
   EXPECT_EQ(canonical_json(*parse_json("{\"b\": 1, \"a\": {\"y\": [1, {\"d\":1,\"c\":2}], \"x\": null}}")),
             "{\"a\":{\"x\":null,\"y\":[1,{\"c\":2,\"d\":1}]},\"b\":1}");
+}
+
+// Doubles come back bit for bit, whatever their digits: digests depend on it.
+TEST(Json, DoublesRoundTripExactly) {
+  Prng prng(5);
+  for (int i = 0; i < 20000; ++i) {
+    const double x = (prng.uniform() - 0.5) * std::pow(10.0, static_cast<double>(prng.below(40)) - 20);
+    const auto back = parse_json(json::serialize(json::value(x)));
+    ASSERT_TRUE(back);
+    ASSERT_EQ(back->as_double(), x);
+  }
 }
 
 TEST(Json, TypedAccess) {
