@@ -45,6 +45,7 @@ Status CorpusSource::seek(const json::object& position) {
   if (at_.file >= options_.files.size())
     return fail(ErrorCode::kManifestMismatch, "checkpoint: made with more corpus files than these");
   SLM_CHECK(load_chunk());
+  any_ = true;  // this epoch has led to a checkpoint
   step_ = static_cast<size_t>(number("step"));
   if (step_ > steps_.size()) return fail(ErrorCode::kManifestMismatch, "checkpoint: the corpus has changed since");
   return {};

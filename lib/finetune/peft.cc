@@ -1,6 +1,6 @@
 #include "finetune/peft.h"
 
-#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "nn/adapter.h"
@@ -8,6 +8,13 @@
 #include "schema/json.h"
 
 namespace slm::finetune {
+
+namespace {
+// peft writes an integer alpha as one, and older releases expect it.
+json::value whole_if_whole(double x) {
+  return std::floor(x) == x ? json::value(static_cast<int64_t>(x)) : json::value(x);
+}
+}  // namespace
 
 Result<nn::AdapterFiles> peft_files(const nn::Decoder& decoder, const std::string& base_name) {
   if (!decoder.has_lora()) return fail(ErrorCode::kUnexpected, "a PEFT directory of a model without adapters");
@@ -24,7 +31,7 @@ Result<nn::AdapterFiles> peft_files(const nn::Decoder& decoder, const std::strin
                               {"fan_in_fan_out", false},
                               {"inference_mode", true},
                               {"init_lora_weights", true},
-                              {"lora_alpha", lora.alpha},
+                              {"lora_alpha", whole_if_whole(lora.alpha)},
                               {"lora_dropout", lora.dropout},
                               {"modules_to_save", nullptr},
                               {"peft_type", "LORA"},

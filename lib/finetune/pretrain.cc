@@ -1,5 +1,6 @@
 #include "finetune/pretrain.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -66,7 +67,10 @@ Status write_model(const PretrainOptions& o, const json::value& config, const nn
 // What a checkpoint must agree with.
 std::string identity_of(const PretrainOptions& o, const json::value& config) {
   json::array files;
-  for (const auto& path : o.corpora) files.push_back(json::string(path.filename().string()));
+  for (const auto& path : o.corpora) {
+    std::error_code ec;
+    files.push_back({path.filename().string(), static_cast<int64_t>(fs::file_size(path, ec))});
+  }
   const json::object settings{{"config", config},
                               {"corpora", files},
                               {"length", o.length},
@@ -89,6 +93,7 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
                             o.batch_tokens, o.length));
   if (o.n_tokens > 0) o.n_steps = std::max<int64_t>(1, o.n_tokens / o.batch_tokens);
   o.micro_tokens = std::min(o.micro_tokens, o.batch_tokens);
+  if (o.threads > 0) at::set_num_threads(o.threads);
 
   SLM_TRY(const auto config_value, read_json_file(o.config));
   SLM_TRY(const auto config, nn::parse_config(config_value));

@@ -40,6 +40,7 @@ struct PretrainOptions {
   int64_t validate_every = 250;
   int64_t log_every = 20;
   bool resume = false;
+  int threads = 0;  // 0: all
   nn::DType compute = nn::DType::kAuto;
   nn::DType stored = nn::DType::kBFloat16;  // of the weight file
 };

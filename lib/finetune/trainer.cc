@@ -224,6 +224,7 @@ Result<TrainResult> Trainer::run(const TrainHooks& hooks) {
   if (validating) restore_best();
   result.n_steps = step_;
   result.n_tokens = n_tokens_;
+  result.n_tokens_this_run = n_tokens_ - tokens_before;
   result.seconds = clock_.monotonic_s() - begun;
   result.loss = last_loss_;
   result.best_step = best_step_;

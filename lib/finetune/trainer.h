@@ -56,10 +56,11 @@ struct TrainOptions {
 };
 
 struct TrainResult {
-  int64_t n_steps = 0, n_tokens = 0;
-  double seconds = 0;     // of this run
-  double loss = 0;        // of the last step
-  int64_t best_step = 0;  // 0: no validation
+  int64_t n_steps = 0, n_tokens = 0;  // of the whole training
+  int64_t n_tokens_this_run = 0;      // without what a checkpoint brought
+  double seconds = 0;                 // of this run
+  double loss = 0;                    // of the last step
+  int64_t best_step = 0;              // 0: no validation
   double best_loss = 0, best_accuracy = 0;
   bool stopped_early = false;
 };

@@ -333,10 +333,11 @@ Tensor Decoder::linear(const Tensor& x, const Tensor& weight, size_t site_index)
   if (std::none_of(site.a.begin(), site.a.end(), [](const Tensor& a) { return a.defined(); })) return y;
   const auto [a, b] = site.packed_a.defined() ? std::pair(site.packed_a, site.packed_b) : packed(site);
   Tensor in = x;
-  if (dropout_ && lora_config_.dropout > 0) {
+  if (dropout_ && at::GradMode::is_enabled()) {
+    // Drawn on the CPU, so that the same seed gives the same mask on every device.
     const double keep = 1.0 - lora_config_.dropout;
-    Tensor mask = at::empty(x.sizes(), x.options()).bernoulli_(keep, *dropout_);
-    in = x * mask.div_(keep);
+    const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
+    in = x * mask.to(x.options());
   }
   return at::addmm(y, at::linear(in, a), b.t());
 }

@@ -32,8 +32,9 @@ char* shifted(const Tensor& t, int64_t elements) {
 float* shifted_f(const Tensor& t, int64_t elements) { return t.defined() ? t.data_ptr<float>() + elements : nullptr; }
 
 constexpr int64_t kRowGrain = 64;
-// Scores that a layer keeps for its backward pass; beyond it they are computed again.
-constexpr int64_t kMaxSavedScoreBytes = int64_t{64} << 20;
+// Attention scores held at once. A layer whose scores fit keeps them for its backward pass; one whose don't works
+// through its rows and heads in parts, and computes each part again.
+constexpr int64_t kMaxScoreBytes = int64_t{64} << 20;
 
 // --- norm
 // --------------------------------------------------------------------------------------------------------------
@@ -138,23 +139,46 @@ Split split_heads(const Tensor& qkv, const AttentionContext& c, const AttentionS
   return out;
 }
 
-// Applies a softmax kernel to each (row, head) block of scores [rows·K, G·T, T].
+// Applies a softmax kernel to each (row, head) block of scores [n, G·T, T] that belong to blocks [from, from + n) of
+// rows·K.
 template <class Kernel>
-void over_blocks(const Tensor& scores, const AttentionContext& c, const AttentionShape& s, const Kernel& kernel) {
+void over_blocks(const Tensor& scores, int64_t from, const AttentionContext& c, const AttentionShape& s,
+                 const Kernel& kernel) {
   const Tensor ends = row_ends(s.length);
   const auto* lo = c.starts.data_ptr<int32_t>();
   const auto* hi = ends.data_ptr<int32_t>();
-  at::parallel_for(0, s.rows * s.n_heads, 1, [&](int64_t a, int64_t b) {
-    for (int64_t i = a; i < b; ++i) kernel(i * s.length * s.length, lo + i / s.n_heads * s.length, hi);
+  const int64_t group = s.n_heads / s.n_kv;
+  at::parallel_for(0, scores.size(0) * group, 1, [&](int64_t a, int64_t b) {
+    for (int64_t i = a; i < b; ++i) kernel(i * s.length * s.length, lo + (from + i / group) / s.n_kv * s.length, hi);
   });
 }
 
-Tensor probabilities(const Split& x, const AttentionContext& c, const AttentionShape& s) {
-  Tensor p = at::bmm(x.q, x.k.transpose(1, 2));
-  over_blocks(p, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
+// Blocks of rows·K whose scores are held at once.
+int64_t blocks_at_once(const Tensor& q, const AttentionShape& s) {
+  const int64_t bytes = s.n_heads / s.n_kv * s.length * s.length * q.element_size();
+  return std::clamp<int64_t>(kMaxScoreBytes / bytes, 1, s.rows * s.n_kv);
+}
+
+Tensor probabilities(const Split& x, int64_t from, int64_t n, const AttentionContext& c, const AttentionShape& s) {
+  Tensor p = at::bmm(x.q.narrow(0, from, n), x.k.narrow(0, from, n).transpose(1, 2));
+  over_blocks(p, from, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
     kernels().softmax(shifted(p, offset), lo, hi, s.length, s.length, is_bf16(p));
   });
   return p;
+}
+
+// Attention's output [rows·K, G·T, D]; the probabilities too where they fit.
+Tensor attend(const Split& x, const AttentionContext& c, const AttentionShape& s, Tensor* kept) {
+  const int64_t n_blocks = s.rows * s.n_kv, at_once = blocks_at_once(x.q, s);
+  Tensor out = at::empty_like(x.q);
+  for (int64_t from = 0; from < n_blocks; from += at_once) {
+    const int64_t n = std::min(at_once, n_blocks - from);
+    const Tensor p = probabilities(x, from, n, c, s);
+    Tensor part = out.narrow(0, from, n);
+    at::bmm_out(part, p, x.v.narrow(0, from, n));
+    if (kept != nullptr && n == n_blocks) *kept = p;
+  }
+  return out;
 }
 
 // [rows·K, G·T, D] → [N, H·D] and back.
@@ -173,9 +197,8 @@ struct Attention : Function<Attention> {
   static Tensor forward(AutogradContext* context, const Tensor& qkv, const AttentionContext& c,
                         const AttentionShape& s) {
     const Split x = split_heads(qkv, c, s);
-    Tensor p = probabilities(x, c, s);
-    Tensor out = heads_to_tokens(at::bmm(p, x.v), s);
-    if (static_cast<int64_t>(p.nbytes()) > kMaxSavedScoreBytes) p = Tensor();
+    Tensor p;
+    const Tensor out = heads_to_tokens(attend(x, c, s, &p), s);
     context->save_for_backward({x.q, x.k, x.v, p, c.cos, c.sin, c.positions, c.starts});
     context->saved_data["shape"] = std::vector<int64_t>{s.rows, s.length, s.n_heads, s.n_kv, s.head_dim};
     return out;
@@ -184,17 +207,24 @@ struct Attention : Function<Attention> {
     const auto saved = context->get_saved_variables();
     const Split x{saved[0], saved[1], saved[2]};
     const AttentionContext c{saved[4], saved[5], saved[6], saved[7]};
-    const auto v = context->saved_data["shape"].toIntVector();
-    const AttentionShape s{v[0], v[1], v[2], v[3], v[4]};
-    const Tensor p = saved[3].defined() ? saved[3] : probabilities(x, c, s);
+    const auto sizes = context->saved_data["shape"].toIntVector();
+    const AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
     const Tensor d_out = tokens_to_heads(grads[0].contiguous(), s);
-    Tensor ds = at::bmm(d_out, x.v.transpose(1, 2));
-    const Tensor dv = at::bmm(p.transpose(1, 2), d_out).contiguous();
-    over_blocks(ds, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
-      kernels().softmax_backward(shifted(p, offset), shifted(ds, offset), lo, hi, s.length, s.length, is_bf16(p));
-    });
-    const Tensor dq = at::bmm(ds, x.k).contiguous();
-    const Tensor dk = at::bmm(ds.transpose(1, 2), x.q).contiguous();
+    const Tensor dq = at::empty_like(x.q), dk = at::empty_like(x.k), dv = at::empty_like(x.v);
+    const int64_t n_blocks = s.rows * s.n_kv, at_once = blocks_at_once(x.q, s);
+    for (int64_t from = 0; from < n_blocks; from += at_once) {
+      const int64_t n = std::min(at_once, n_blocks - from);
+      const auto part = [&](const Tensor& t) { return t.narrow(0, from, n); };
+      const Tensor p = saved[3].defined() ? saved[3] : probabilities(x, from, n, c, s);
+      Tensor ds = at::bmm(part(d_out), part(x.v).transpose(1, 2));
+      over_blocks(ds, from, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
+        kernels().softmax_backward(shifted(p, offset), shifted(ds, offset), lo, hi, s.length, s.length, is_bf16(p));
+      });
+      Tensor q_part = part(dq), k_part = part(dk), v_part = part(dv);
+      at::bmm_out(q_part, ds, part(x.k));
+      at::bmm_out(k_part, ds.transpose(1, 2), part(x.q));
+      at::bmm_out(v_part, p.transpose(1, 2), part(d_out));
+    }
     Tensor d = at::empty({s.rows * s.length, (s.n_heads + 2 * s.n_kv) * s.head_dim}, x.q.options());
     const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
     const int64_t q_size = s.n_heads * s.length * s.head_dim, k_size = s.n_kv * s.length * s.head_dim;
@@ -309,7 +339,7 @@ AttentionParts attention_with_cache(const Tensor& qkv, const AttentionContext& c
   if (!has_kernel(qkv)) return attention_plain(qkv, context, s);
   const Split x = split_heads(qkv, context, s);
   const auto cache_shape = {s.rows, s.n_kv, s.length, s.head_dim};
-  return {heads_to_tokens(at::bmm(probabilities(x, context, s), x.v), s), x.k.view(cache_shape), x.v.view(cache_shape)};
+  return {heads_to_tokens(attend(x, context, s, nullptr), s), x.k.view(cache_shape), x.v.view(cache_shape)};
 }
 
 CrossEntropy linear_cross_entropy(const Tensor& h, const Tensor& weight, const Tensor& targets, const Tensor& weights) {

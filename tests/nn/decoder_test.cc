@@ -65,6 +65,32 @@ TEST(Decoder, PackingPaddingAndSplittingDoNotChangeTheGradient) {
   }
 }
 
+TEST(Decoder, LongRowsWorkThroughAttentionInParts) {
+  // Scores of 8 rows of 900 tokens and 4 heads: 104 MB, more than are held at once; of one row: 13 MB.
+  nn::ModelConfig config;
+  config.vocab_size = 40;
+  config.width = 16;
+  config.n_layers = 1;
+  config.n_heads = 4;
+  config.n_kv_heads = 2;
+  config.head_dim = 4;
+  config.ffn_width = 16;
+  config.max_positions = 1024;
+  auto decoder = nn::Decoder::random(config, 1, {at::kFloat, at::kCPU, true}).value();
+  Prng prng(2);
+  std::vector<std::vector<int32_t>> rows(8);
+  for (auto& row : rows)
+    for (int t = 0; t < 900; ++t) row.push_back(static_cast<int32_t>(prng.below(40)));
+  std::vector<nn::RowBatch> single;
+  for (const auto& row : rows) single.push_back(padded_batch({row}, {0}));
+  double want_loss, loss;
+  const auto want = gradients(decoder, single, &want_loss);
+  const auto ours = gradients(decoder, {padded_batch(rows, std::vector<size_t>(8, 0))}, &loss);
+  EXPECT_NEAR(loss, want_loss, 1e-5 * want_loss);
+  for (size_t i = 0; i < want.size(); ++i)
+    EXPECT_LE(relative_norm(ours[i], want[i]), 1e-4) << decoder.parameters()[i].name;
+}
+
 TEST(Decoder, AFreshAdapterChangesNothingAndIsReproducible) {
   const auto reference = references()[0];
   auto decoder = load(reference.dir);

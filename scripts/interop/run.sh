@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Compares slmconv's network with transformers and peft, both ways, on models made now from a fresh seed.
+# Use: scripts/interop/run.sh [BUILD_DIR] [SEED]     (default: build/release, 7)
+# Needs the network once, for the versions in requirements.txt (SLMCONV_INTEROP_VENV: where they go).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+build=${1:-build/release}
+seed=${2:-7}
+venv=${SLMCONV_INTEROP_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/slmconv/interop}
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install -q --disable-pip-version-check -r scripts/interop/requirements.txt
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
+oracle=("$venv/bin/python" scripts/interop/llama.py)
+
+"${oracle[@]}" make "$work/models" --seed "$seed"
+echo "== logits, losses and gradients of all weights and of an adapter, in the library"
+SLMCONV_INTEROP_DIR=$work/models "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='Parity.*'
+echo "== AdamW steps; our adapter written for peft"
+SLMCONV_INTEROP_DIR=$work/models SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 \
+  --gtest_filter='TrainerTest.TwoAdamWStepsEqualTorchs:Peft.*'
+echo "== logits through the program"
+"${oracle[@]}" logits "$build/slmconv" "$work/models"
+echo "== our adapters in peft"
+for name in tied untied; do
+  "${oracle[@]}" adapter "$work/models/$name" "$work/ours/$name" "$work/ours/$name/ours.safetensors"
+done

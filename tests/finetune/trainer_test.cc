@@ -1,0 +1,276 @@
+#include "finetune/trainer.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+
+#include "core/progress.h"
+#include "finetune/toy_source.h"
+#include "nn/tiny_llama.h"
+
+namespace slm::testing {
+namespace {
+
+using finetune::Trainer;
+using finetune::TrainHooks;
+using finetune::TrainOptions;
+using ::testing::HasSubstr;
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    at::set_num_threads(1);
+    interrupt_flag() = false;
+  }
+  void TearDown() override { interrupt_flag() = false; }
+
+  static nn::Decoder full(at::ScalarType compute = at::kFloat) {
+    return nn::Decoder::random(toy_config(), 9, {compute, at::kCPU, true}).value();
+  }
+  // The same frozen weights every time, with fresh adapters.
+  static nn::Decoder adapted(double dropout = 0) {
+    auto decoder = nn::Decoder::random(toy_config(), 9, {at::kFloat, at::kCPU, false}).value();
+    nn::LoraConfig lora;
+    lora.rank = 4;
+    lora.dropout = dropout;
+    EXPECT_TRUE(decoder.add_lora(lora, 4, true));
+    return decoder;
+  }
+  static TrainOptions options(int64_t n_steps) {
+    TrainOptions o;
+    o.schedule = {1e-2, 3, n_steps, 0.1};
+    o.adamw.weight_decay = 0.1;
+    o.seed = 3;
+    o.identity = "toy";
+    return o;
+  }
+  static std::vector<at::Tensor> values(const nn::Decoder& decoder) {
+    std::vector<at::Tensor> out;
+    for (const auto& p : decoder.parameters()) out.push_back(p.value.detach().clone());
+    return out;
+  }
+  static void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i])) << i;
+  }
+  std::unique_ptr<Clock> clock = fixed_clock(0, 10);
+};
+
+TEST_F(TrainerTest, LearnsWithFullWeightsAndWithAdapters) {
+  for (const auto compute : {at::kFloat, at::kBFloat16}) {
+    auto decoder = full(compute);
+    ToySource source;
+    Trainer trainer(decoder, source, options(60), *clock);
+    double first = 0;
+    TrainHooks hooks;
+    hooks.on_step = [&](const finetune::StepReport& r) {
+      if (r.step == 1) first = r.loss;
+      EXPECT_EQ(r.n_steps, 60);
+    };
+    const auto result = trainer.run(hooks);
+    ASSERT_TRUE(result) << result.error().message;
+    EXPECT_NEAR(first, std::log(53.0), 0.1);
+    EXPECT_LT(result->loss, 0.7 * first);
+  }
+  auto decoder = adapted();
+  const auto before = decoder.weights();
+  std::vector<at::Tensor> frozen;
+  for (const auto& w : before) frozen.push_back(w.value.clone());
+  ToySource source;
+  Trainer trainer(decoder, source, options(60), *clock);
+  EXPECT_LT(trainer.run()->loss, 3.9);
+  for (size_t i = 0; i < frozen.size(); ++i) EXPECT_TRUE(at::equal(decoder.weights()[i].value, frozen[i]));
+}
+
+TEST_F(TrainerTest, ResumingEqualsGoingOnBitForBit) {
+  for (const bool lora : {false, true}) {
+    const auto make = [&] { return lora ? adapted(0.2) : full(); };
+    auto o = options(12);
+    o.validate_every = 2;
+    o.checkpoint_every = 5;
+    const auto validation = ToySource().batches(1000);
+    auto straight = make();
+    ToySource source;
+    Trainer whole(straight, source, o, *clock);
+    whole.set_validation(validation);
+    std::vector<Bytes> checkpoints;
+    TrainHooks hooks;
+    hooks.save = [&](const Bytes& bytes) -> Status {
+      checkpoints.push_back(bytes);
+      return {};
+    };
+    const auto want = whole.run(hooks);
+    ASSERT_TRUE(want) << want.error().message;
+    ASSERT_EQ(checkpoints.size(), 2u);  // after steps 5 and 10
+
+    for (const auto& checkpoint : checkpoints) {
+      auto decoder = make();
+      ToySource again;
+      Trainer rest(decoder, again, o, *clock);
+      rest.set_validation(validation);
+      const auto status = rest.resume(checkpoint);
+      ASSERT_TRUE(status) << status.error().message;
+      const auto result = rest.run();
+      ASSERT_TRUE(result);
+      expect_equal(values(decoder), values(straight));
+      EXPECT_EQ(result->loss, want->loss);
+      EXPECT_EQ(result->n_tokens, want->n_tokens);
+      EXPECT_LT(result->n_tokens_this_run, want->n_tokens);
+      EXPECT_EQ(result->best_step, want->best_step);
+      EXPECT_EQ(result->best_loss, want->best_loss);
+    }
+  }
+}
+
+TEST_F(TrainerTest, MicroBatchesAddUpToTheWholeBatch) {
+  auto one = full(), three = full();
+  ToySource whole(1), parts(3);
+  auto o = options(4);
+  Trainer a(one, whole, o, *clock), b(three, parts, o, *clock);
+  const auto x = a.run(), y = b.run();
+  ASSERT_TRUE(x && y);
+  EXPECT_NEAR(x->loss, y->loss, 1e-5);
+  const auto va = values(one), vb = values(three);
+  for (size_t i = 0; i < va.size(); ++i) EXPECT_LE(relative_norm(va[i], vb[i]), 1e-4);
+}
+
+TEST_F(TrainerTest, StopsEarlyAndPutsTheBestBack) {
+  auto decoder = full();
+  ToySource source;
+  auto o = options(200);
+  o.schedule.peak = 3e-2;
+  o.validate_every = 5;
+  o.patience = 2;
+  Trainer trainer(decoder, source, o, *clock);
+  // Validation on noise: learning to count makes it worse soon.
+  std::vector<finetune::Sequence> noise(8);
+  Prng prng(1);
+  for (auto& s : noise)
+    for (int t = 0; t < 10; ++t) s.ids.push_back(static_cast<int32_t>(prng.below(53)));
+  const auto validation = finetune::pack_rows(noise, {0, 1 << 20});
+  trainer.set_validation(validation);
+  std::vector<finetune::ValidationReport> seen;
+  TrainHooks hooks;
+  hooks.on_validation = [&](const finetune::ValidationReport& r) { seen.push_back(r); };
+  const auto result = trainer.run(hooks);
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->stopped_early);
+  EXPECT_EQ(result->n_steps, result->best_step + 10);
+  ASSERT_GE(seen.size(), 3u);
+  EXPECT_FALSE(seen.back().best);
+  at::NoGradGuard no_grad;
+  const double now = decoder.loss(validation[0]).loss.item<double>() / validation[0].loss_weight();
+  EXPECT_EQ(now, result->best_loss);
+}
+
+TEST_F(TrainerTest, AnInterruptLeavesACheckpointThatGoesOn) {
+  auto decoder = full();
+  ToySource source;
+  Trainer trainer(decoder, source, options(10), *clock);
+  Bytes checkpoint;
+  TrainHooks hooks;
+  hooks.on_step = [](const finetune::StepReport& r) {
+    if (r.step == 4) interrupt_flag() = true;
+  };
+  hooks.save = [&](const Bytes& bytes) -> Status {
+    checkpoint = bytes;
+    return {};
+  };
+  const auto stopped = trainer.run(hooks);
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::kInterrupted);
+  EXPECT_THAT(stopped.error().message, HasSubstr("after step 4 of 10"));
+  ASSERT_FALSE(checkpoint.empty());
+  interrupt_flag() = false;
+
+  auto straight = full(), resumed = full();
+  ToySource a, b;
+  Trainer whole(straight, a, options(10), *clock), rest(resumed, b, options(10), *clock);
+  ASSERT_TRUE(whole.run());
+  ASSERT_TRUE(rest.resume(checkpoint));
+  ASSERT_TRUE(rest.run());
+  expect_equal(values(resumed), values(straight));
+}
+
+TEST_F(TrainerTest, AFailingSaveEndsTheRun) {
+  auto decoder = full();
+  ToySource source;
+  auto o = options(10);
+  o.checkpoint_every = 2;
+  Trainer trainer(decoder, source, o, *clock);
+  TrainHooks hooks;
+  hooks.save = [](const Bytes&) -> Status { return fail(ErrorCode::kIo, "disk full"); };
+  const auto result = trainer.run(hooks);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kIo);
+}
+
+TEST_F(TrainerTest, ForeignAndDamagedCheckpointsAreRefused) {
+  auto decoder = full();
+  ToySource source;
+  auto o = options(6);
+  o.checkpoint_every = 3;
+  Bytes checkpoint;
+  TrainHooks hooks;
+  hooks.save = [&](const Bytes& bytes) -> Status {
+    checkpoint = bytes;
+    return {};
+  };
+  Trainer trainer(decoder, source, o, *clock);
+  ASSERT_TRUE(trainer.run(hooks));
+
+  const auto resume = [&](nn::Decoder target, TrainOptions with, ByteSpan bytes) {
+    ToySource s;
+    return Trainer(target, s, std::move(with), *clock).resume(bytes);
+  };
+  EXPECT_TRUE(resume(full(), o, checkpoint));
+  auto other = o;
+  other.identity = "other data";
+  EXPECT_EQ(resume(full(), other, checkpoint).error().code, ErrorCode::kManifestMismatch);
+  EXPECT_EQ(resume(full(), options(7), checkpoint).error().code, ErrorCode::kManifestMismatch);
+  EXPECT_EQ(resume(adapted(), o, checkpoint).error().code, ErrorCode::kManifestMismatch);
+  EXPECT_EQ(resume(full(), o, ByteSpan(checkpoint).first(checkpoint.size() - 1)).error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(resume(full(), o, as_bytes("not a checkpoint")).error().code, ErrorCode::kBadInput);
+}
+
+TEST_F(TrainerTest, DivergenceStopsTheRunWithAMessage) {
+  auto decoder = full();
+  decoder.parameters()[0].value.detach()[3][0] = std::numeric_limits<float>::quiet_NaN();
+  ToySource source;
+  Trainer trainer(decoder, source, options(10), *clock);
+  const auto result = trainer.run();
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kUnexpected);
+  EXPECT_THAT(result.error().message, HasSubstr("diverged at step 1"));
+  EXPECT_THAT(result.error().hint, HasSubstr("--lr"));
+}
+
+TEST_F(TrainerTest, TwoAdamWStepsEqualTorchs) {
+  for (const auto& reference : references()) {
+    for (const auto compute : {at::kFloat, at::kDouble}) {
+      auto decoder = load(reference.dir, compute);
+      auto adapter = nn::parse_adapter(reference.adapter()).value();
+      ASSERT_TRUE(decoder.set_lora(adapter.config, adapter.pairs, true));
+      finetune::AdamW optimiser(decoder.parameters(), {0.9, 0.999, 1e-8, 0.05, 0.5});
+      const auto batch = reference_batch(reference);
+      for (int i = 0; i < 2; ++i) {
+        decoder.loss(batch).loss.backward();
+        EXPECT_GT(optimiser.step(3e-3, batch.loss_weight()), 0.5);  // so that clipping is at work
+      }
+      for (const auto& p : decoder.parameters())
+        EXPECT_LE(relative_norm(p.value.detach(), reference.get("after_two_steps." + p.name)), 2e-5) << p.name;
+    }
+  }
+}
+
+TEST(Schedule, WarmsUpAndFollowsACosine) {
+  const finetune::Schedule s{2.0, 4, 104, 0.1};
+  EXPECT_DOUBLE_EQ(learning_rate(s, 0), 0.5);
+  EXPECT_DOUBLE_EQ(learning_rate(s, 3), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(s, 4), 2.0);
+  EXPECT_NEAR(learning_rate(s, 54), 1.1, 1e-12);  // half way: the mean of 2.0 and 0.2
+  EXPECT_NEAR(learning_rate(s, 104), 0.2, 1e-12);
+  EXPECT_NEAR(learning_rate(s, 1000), 0.2, 1e-12);
+}
+
+}  // namespace
+}  // namespace slm::testing
