@@ -160,6 +160,23 @@ TEST(OpenAiChatBad, OddButReadable) {
   EXPECT_EQ(kept.calls[0].failure, "error");
 }
 
+TEST(OpenAiChatLegacy, FunctionCallBesideAnEmptyListOfToolCalls) {
+  for (const auto* calls : {"null", "[]"}) {
+    Kept kept;
+    const std::string message = std::string(R"({"role":"assistant","content":null,"tool_calls":)") + calls +
+                                R"(,"function_call":{"name":"f","arguments":"{}"}})";
+    ASSERT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"},)" + message +
+                       R"(,{"role":"function","name":"f","content":"1"}]},"response":{"choices":[{"message":)" +
+                       message + "}]}}",
+                   kept),
+              "");
+    const CallBody& body = kept.calls.at(0).call.body;
+    EXPECT_EQ(first_tool(*answer_of(body)), "f");
+    EXPECT_EQ(get_string(body.messages.at(2).as_object(), "role"), "tool");
+    EXPECT_EQ(get_string(body.messages.at(2).as_object(), "tool_call_id"), "call_1");
+  }
+}
+
 TEST(OpenAiChatTruth, ToolCallsMayBeFlat) {
   Kept kept;
   EXPECT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"}]},"response":null,)"

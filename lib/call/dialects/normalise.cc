@@ -87,6 +87,9 @@ bool check_content(const json::value& content, bool& vision) {
 
 // `last_call` carries the id that a legacy function_call got to the role "function" message that answers it.
 bool normalise_message(json::object& message, size_t position, std::string& last_call, bool& vision) {
+  if (const auto* calls = message.if_contains("tool_calls");
+      calls != nullptr && (calls->is_null() || (calls->is_array() && calls->get_array().empty())))
+    message.erase("tool_calls");
   if (auto* function_call = message.if_contains("function_call")) {
     auto* called = function_call->if_object();
     if (called != nullptr && !message.contains("tool_calls")) {
@@ -101,13 +104,11 @@ bool normalise_message(json::object& message, size_t position, std::string& last
       return false;
     }
   }
-  auto* role = message.if_contains("role");
-  if (role == nullptr || !role->is_string()) return false;
-  if (role->get_string() == "function") {
-    *role = "tool";
+  if (get_string(message, "role") == "function") {
+    message.insert_or_assign("role", "tool");
     if (!last_call.empty()) message.insert_or_assign("tool_call_id", last_call);
   }
-  if (!is_one_of(std::string_view(role->get_string()), kRoles)) return false;
+  if (!is_one_of(get_string(message, "role"), kRoles)) return false;
   keep_only(message, [](std::string_view key, const json::value& v) {
     return is_one_of(key, kMessageKeys) && (!v.is_null() || key == "content");
   });
@@ -115,11 +116,7 @@ bool normalise_message(json::object& message, size_t position, std::string& last
     return false;
   if (auto* calls = message.if_contains("tool_calls")) {
     auto* list = calls->if_array();
-    if (list == nullptr) return false;
-    if (list->empty())
-      message.erase("tool_calls");
-    else if (!normalise_tool_calls(*list, position))
-      return false;
+    if (list == nullptr || !normalise_tool_calls(*list, position)) return false;
   }
   for (const std::string_view key : {"name", "tool_call_id", "refusal", "reasoning_content"})
     if (const auto* v = message.if_contains(key); v != nullptr && !v->is_string()) return false;
