@@ -72,5 +72,5 @@ inline int exit_code(ErrorCode code) { return static_cast<int>(code); }
 // SLM_CHECK(expr): evaluates a Status or Result; returns its error if any.
 #define SLM_CHECK(expr)                                                        \
   do {                                                                         \
-    if (auto slm_status = (expr); !slm_status) return ::slm::fail(std::move(slm_status).error()); \
+    if (auto slm_status_ = (expr); !slm_status_) return ::slm::fail(std::move(slm_status_).error()); \
   } while (false)
