@@ -1,0 +1,83 @@
+// select and models add as a person and a cron job use them.
+#include <gmock/gmock.h>
+
+#include "tiny_pipeline.h"
+
+namespace slm::cli {
+namespace {
+
+using testing::HasSubstr;
+
+class SelectCommand : public TinyPipeline {};
+
+TEST_F(SelectCommand, LocalWeightsFirstAndEveryExclusionWithItsReason) {
+  const Ran ran = run({"select"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  int n_excluded = 0;
+  std::map<std::string, std::string> first;
+  for (const json::object& row : rows(ran)) {
+    if (row.contains("reason")) {
+      ++n_excluded;
+      EXPECT_NE(get_string(row, "detail"), "") << get_string(row, "model");
+    } else if (get_int(row, "rank") == 1) {
+      first[std::string(get_string(row, "task"))] = std::string(get_string(row, "model"));
+    }
+  }
+  EXPECT_GT(n_excluded, 0);
+  EXPECT_EQ(first.size(), 2u);
+  for (const auto& [task, model] : first) EXPECT_EQ(model, "tiny") << task;
+  const json::object sum = ran.last();
+  EXPECT_EQ(get_string(sum, "message_type"), "summary");
+  EXPECT_EQ(get_string(sum, "command"), "select");
+  EXPECT_EQ(get_bool(sum, "changed"), false) << "the road here selected already";
+  int64_t n = *get_int(sum, "n_out");
+  for (const auto& reason : *get_object(sum, "dropped")) n += reason.value().as_int64();
+  EXPECT_EQ(n, get_int(sum, "n_in"));
+}
+
+TEST_F(SelectCommand, NeedsNoIdentity) {
+  EXPECT_EQ(run_cli({"--store", (root_ / "store").string(), "--identity", "/nonexistent", "select"}).rc, 0);
+}
+
+TEST_F(SelectCommand, TextSaysWhereToGetWeights) {
+  const Ran ran = run({"select", "--show", "3", "--excluded"}, "", false);
+  EXPECT_EQ(ran.rc, 0);
+  EXPECT_THAT(ran.out, HasSubstr("tiny"));
+  EXPECT_THAT(ran.out + ran.err, HasSubstr("2 of 2 tasks have a candidate whose weights are here"));
+}
+
+TEST_F(SelectCommand, ABudgetTooSmallLeavesNothing) {
+  const Ran ran = run({"select", "--memory-gb", "0.00001"});
+  EXPECT_EQ(ran.rc, 0);
+  EXPECT_EQ(get_int(ran.last(), "n_out"), 0);
+  EXPECT_EQ(get_int(ran.last(), "n_with_weights"), 0);
+  EXPECT_EQ(run({"select"}).rc, 0) << "and back";
+}
+
+TEST_F(SelectCommand, BadInput) {
+  EXPECT_EQ(run_cli({"--store", (root_ / "none").string(), "select"}).rc, 10);
+  EXPECT_EQ(run({"select", "--memory-gb", "-1"}).rc, 2);
+  EXPECT_EQ(run({"select", "--catalogue", "/nonexistent.toml"}).rc, 2);
+  model::write_file(root_ / "broken.toml", "[[model]]\nname = \"x\"\n");
+  EXPECT_EQ(run({"select", "--catalogue", (root_ / "broken.toml").string()}).rc, 20);
+}
+
+TEST_F(SelectCommand, ModelsAdd) {
+  Ran ran = run({"models", "add", base_.string(), "--name", "second", "--licence", "MIT"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  EXPECT_EQ(get_bool(ran.last(), "changed"), true);
+  EXPECT_EQ(get_bool(run({"models", "add", base_.string(), "--name", "second", "--licence", "MIT"}).last(), "changed"),
+            false);
+  EXPECT_EQ(run({"models", "add", base_.string(), "--name", "../x"}).rc, 2);
+  EXPECT_EQ(run({"models", "add", (root_ / "none").string()}).rc, 41);
+  const auto phi = root_ / "phi";
+  std::filesystem::create_directories(phi);
+  model::write_file(phi / "config.json", R"({"model_type": "phi", "architectures": ["PhiForCausalLM"]})");
+  ran = run({"models", "add", phi.string()});
+  EXPECT_EQ(ran.rc, 22);
+  EXPECT_THAT(ran.out, HasSubstr("phi"));
+  std::filesystem::remove(root_ / "store" / "artifacts" / "models" / "second.json");
+}
+
+}  // namespace
+}  // namespace slm::cli
