@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <optional>
 
 #include "core/file.h"
 #include "core/hash.h"

@@ -61,7 +61,7 @@ uint32_t entry_kinds_of(Role role) {
 }
 
 Bytes AdminEntry::signed_bytes() const {
-  Bytes out(kSignedLabel.begin(), kSignedLabel.end());
+  Bytes out = labelled(kSignedLabel);
   put_u32(out, seq);
   put_bytes(out, prev);
   out.push_back(static_cast<uint8_t>(kind));
@@ -123,15 +123,14 @@ Status AdminLog::apply(const AdminEntry& entry) {
   if (entry.prev != (first ? Digest{} : hashes_.back())) return bad(entry, "its link to the one before doesn't hold");
   Cursor in(entry.payload);
   crypto::SignPublicKey signer{};
+  uint32_t founded_format = kFormat;
   if (first) {
     const uint32_t format = in.u32();
     fleet_ = in.fixed<16>();
     IdentityRecord admin{1, std::string(role_name(Role::kAdmin)), {in.fixed<32>(), in.fixed<32>()}, entry.time_ms};
     const uint8_t demo = in.u8();
     SLM_CHECK(in.done("the founding entry"));
-    if (format > kFormat)
-      return fail(ErrorCode::kFormatTooNew,
-                  fmt::format("founded with store format {}, this program knows {}", format, kFormat));
+    founded_format = format;
     if (demo > 1) return bad(entry, "isn't canonically encoded");
     demo_ = demo == 1;
     signer = admin.pub.sign;
@@ -142,6 +141,9 @@ Status AdminLog::apply(const AdminEntry& entry) {
   }
   if (!crypto::verify(signer, entry.signed_bytes(), entry.signature))
     return bad(entry, "isn't signed by the fleet's admin");
+  if (founded_format > kFormat)
+    return fail(ErrorCode::kFormatTooNew,
+                fmt::format("founded with store format {}, this program knows {}", founded_format, kFormat));
 
   switch (entry.kind) {
     case AdminKind::kFounded:

@@ -40,7 +40,7 @@ Status seal_artifact(Session& session, const SealedFile& file, ByteSpan plaintex
   const Piece piece{0, 0, {}, as_text(plaintext)};
   SLM_TRY(SealedGroup group, seal_group(session.admin, {columns, std::move(refs), {&piece, 1}}, *random));
 
-  Bytes content(kMagic.begin(), kMagic.end());
+  Bytes content = labelled(kMagic);
   put_bytes(content, group.group);
   put_u32(content, static_cast<uint32_t>(group.frames.size()));
   for (const Frame& frame : group.frames) {

@@ -14,6 +14,10 @@ namespace slm::store {
 
 using Id16 = std::array<uint8_t, 16>;
 
+// Begins a canonical encoding with a label that says what it is of. Out of line: GCC 12 warns of overflows that
+// aren't there when it sees the label's length.
+Bytes labelled(std::string_view label, size_t reserve = 256);
+
 class Cursor {
  public:
   explicit Cursor(ByteSpan bytes) : bytes_(bytes) {}

@@ -49,7 +49,7 @@ Result<Entry> read_entry(const Statement& row) {
 }  // namespace
 
 Bytes Entry::signed_bytes() const {
-  Bytes out(kSignedLabel.begin(), kSignedLabel.end());
+  Bytes out = labelled(kSignedLabel);
   put_bytes(out, store);
   put_u64(out, static_cast<uint64_t>(counter));
   put_bytes(out, prev);

@@ -101,11 +101,15 @@ Result<std::vector<Slice>> decode_slices(ByteSpan calls) {
   return out;
 }
 
+ContextColumns context_of(const Entry& entry, const SealRow& seal) {
+  const bool meta = seal.partition == Partition::kRawMeta || seal.partition == Partition::kCuratedMeta;
+  const uint32_t epoch = meta ? entry.meta_epoch : entry.body_epoch;
+  return {entry.store, entry.batch, seal.group, seal.partition, epoch, entry.schema, entry.hour, sha256(seal.refs)};
+}
+
 Bytes frame_aad(const ContextColumns& c, uint32_t seq, ByteSpan calls) {
   constexpr std::string_view kLabel = "slmconv frame 1";
-  Bytes out;
-  out.reserve(160 + calls.size());
-  put_bytes(out, as_bytes(kLabel));
+  Bytes out = labelled(kLabel, 160 + calls.size());
   put_bytes(out, c.store);
   put_bytes(out, c.batch);
   put_bytes(out, c.group);
@@ -173,10 +177,7 @@ Result<GroupReader> GroupReader::open(Session& session, const Entry& entry, std:
   out.session_ = &session;
   out.seal_ = &seal;
   out.leaves_ = leaves;
-  const bool meta = seal.partition == Partition::kRawMeta || seal.partition == Partition::kCuratedMeta;
-  out.context_ = {
-      entry.store,  entry.batch, seal.group,       seal.partition, meta ? entry.meta_epoch : entry.body_epoch,
-      entry.schema, entry.hour,  sha256(seal.refs)};
+  out.context_ = context_of(entry, seal);
   const int64_t n = static_cast<int64_t>(leaves.size());
   if (seal.n_frames < 1 || seal.n_frames > kMaxFrames || seal.first_leaf < 0 || seal.first_leaf > n - seal.n_frames)
     return fail(ErrorCode::kIntegrity, fmt::format("entry {}: a group's frames lie outside its leaves", entry.n));

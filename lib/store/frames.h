@@ -36,6 +36,8 @@ struct ContextColumns {
   int64_t hour = 0;
   Digest refs{};  // SHA-256 of the references
 };
+struct SealRow;
+ContextColumns context_of(const Entry& entry, const SealRow& seal);
 Bytes frame_aad(const ContextColumns& context, uint32_t seq, ByteSpan calls);
 Digest frame_leaf(ByteSpan aad, ByteSpan sealed, const Digest& enc_hash);
 

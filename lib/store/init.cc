@@ -145,7 +145,8 @@ Result<InitResult> init_store(const fs::path& dir, const InitOptions& options) {
   KeyFiles files;
   for (const Member& m : fleet.members) {
     const fs::path file = keys_dir / (m.role + ".key");
-    SLM_CHECK(crypto::write_key_file(file, m.identity, {as_bytes(options.passphrase), {}, random}));
+    SLM_CHECK(
+        crypto::write_key_file(file, m.identity, {as_bytes(options.passphrase), {options.scrypt_log2_n}, random}));
     files.written.push_back(file);
   }
   SLM_TRY(Databases db, create_databases(staged.path()));

@@ -212,7 +212,7 @@ Status CallIndex::extend(Session& session, Store::Space space, int64_t to) {
   if (to <= upto_) return {};
   const SpaceParts& parts = parts_of(space);
   const size_t before = places_.size();
-  SLM_CHECK(walk(session, parts.kind, upto_ + 1, to, [&](const Entry& entry) -> Result<bool> {
+  const auto index_entry = [&](const Entry& entry) -> Result<bool> {
     SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
     SLM_TRY(const auto seals, read_group_pairs(session, entry, parts));
     for (size_t i = 0; i < seals.size(); i += 2) {
@@ -223,7 +223,12 @@ Status CallIndex::extend(Session& session, Store::Space space, int64_t to) {
       }));
     }
     return true;
-  }));
+  };
+  const Status walked = walk(session, parts.kind, upto_ + 1, to, index_entry);
+  if (!walked) {
+    places_.resize(before);
+    return walked;
+  }
   const auto by_id = [](const Place& a, const Place& b) { return a.id < b.id; };
   const auto middle = places_.begin() + static_cast<std::ptrdiff_t>(before);
   std::sort(middle, places_.end(), by_id);

@@ -63,7 +63,7 @@ int64_t Session::now_ms() { return admin.demo() ? kDemoTime_ms : clock->now_ms()
 
 Bytes seal_info(const AdminLog& admin, const EpochRecord& epoch) {
   constexpr std::string_view kLabel = "slmconv seal 1";
-  Bytes out(kLabel.begin(), kLabel.end());
+  Bytes out = labelled(kLabel);
   put_bytes(out, admin.fleet());
   out.push_back(what_of(epoch.partition));
   put_u32(out, epoch.number);

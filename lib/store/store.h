@@ -151,6 +151,7 @@ struct InitOptions {
   std::filesystem::path keys_dir;     // where <role>.key files go
   std::optional<uint64_t> demo_seed;  // reproducible and insecure
   std::string passphrase;             // empty: keys lie unencrypted (single-user mode)
+  unsigned scrypt_log2_n = 17;        // cost of guessing the passphrase: 2^17 · 1 KiB of memory
   Random* random = nullptr;
   Clock* clock = nullptr;
 };
@@ -165,6 +166,7 @@ struct VerifyOptions {
 };
 struct VerifyReport {
   int64_t n_batches = 0, n_frames = 0, n_identities = 0, n_grants = 0;
+  int64_t n_orphans = 0;  // encapsulations of batches that were never committed (a crash): harmless
   bool admin_checked = false;
   std::string head;  // "complete to head H, freshness not shown"
 };

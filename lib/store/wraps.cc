@@ -10,7 +10,7 @@ constexpr std::string_view kColumns = "what, version, recipient, maker, enc, sea
 // HPKE's info: binds a wrap to fleet, key and recipient.
 Bytes wrap_info(const AdminLog& admin, KeyName key, uint32_t recipient) {
   constexpr std::string_view kLabel = "slmconv wrap 1";
-  Bytes out(kLabel.begin(), kLabel.end());
+  Bytes out = labelled(kLabel);
   put_bytes(out, admin.fleet());
   out.push_back(key.what);
   put_u32(out, key.version);

@@ -1,6 +1,8 @@
 // What goes in comes out, for whom it should.
 #include "store/store.h"
 
+#include <algorithm>
+
 #include "store_fixture.h"
 
 namespace slm::store {
@@ -68,6 +70,220 @@ TEST_F(StoreTest, WholeRoadFromCollectorToTrainer) {
   const Info info = Store::info(dir_).value();
   EXPECT_EQ(info.n_raw, 1000);
   EXPECT_EQ(info.n_curated, 1000);
+}
+
+TEST_F(StoreTest, LongCallsContinueInFurtherFrames) {
+  init();
+  std::vector<TestCall> calls;
+  Prng prng(5);
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{262143}, size_t{262144}, size_t{262145}, size_t{1000000}, size_t{10}}) {
+    std::string body(size, '\0');
+    for (char& c : body) c = static_cast<char>(prng.next());
+    calls.push_back({"s", "{}", body});
+  }
+  ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw, calls));
+  auto raw = read(*open(Role::kCurator).value(), Store::Space::kRaw, with_body());
+  ASSERT_OK(raw);
+  ASSERT_EQ(raw->size(), calls.size());
+  for (size_t i = 0; i < calls.size(); ++i) EXPECT_TRUE((*raw)[i].body == calls[i].body) << i;
+  ASSERT_OK(verify_store(dir_));
+}
+
+TEST_F(StoreTest, ChosenCallsAndLaterBatches) {
+  init();
+  const auto calls = some_calls(900, 3);
+  auto collector = open(Role::kCollector).value();
+  auto curator = open(Role::kCurator).value();
+  ASSERT_OK(append(*collector, Store::Space::kRaw, calls, {.batch_calls = 250}));
+  auto all = read(*curator, Store::Space::kRaw, with_body());
+  ASSERT_OK(all);
+  std::vector<CallId> ids;
+  std::vector<std::string> want;
+  for (size_t i = 0; i < all->size(); i += 97) {
+    ids.push_back((*all)[i].id);
+    want.push_back((*all)[i].body);
+  }
+  ids.push_back(CallId{});  // not stored
+  std::sort(ids.begin(), ids.end());
+  ScanOptions chosen = with_body();
+  chosen.only = &ids;
+  for (const bool body : {true, false, true}) {
+    chosen.body = body;
+    auto some = read(*curator, Store::Space::kRaw, chosen);
+    ASSERT_OK(some);
+    ASSERT_EQ(some->size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ((*some)[i].body, body ? want[i] : "");
+  }
+  // Only what comes after.
+  ScanOptions later = with_body();
+  later.from_batch = curator->next_batch().value();
+  EXPECT_EQ(read(*curator, Store::Space::kRaw, later)->size(), 0u);
+  ASSERT_OK(append(*collector, Store::Space::kRaw, {{"s", "{}", "a later call"}}));
+  auto news = read(*curator, Store::Space::kRaw, later);
+  ASSERT_OK(news);
+  ASSERT_EQ(news->size(), 1u);
+  EXPECT_EQ((*news)[0].body, "a later call");
+  // The index of chosen calls learns of it.
+  ids = {(*news)[0].id};
+  chosen.body = true;
+  auto one = read(*curator, Store::Space::kRaw, chosen);
+  ASSERT_OK(one);
+  EXPECT_EQ(one->size(), 1u);
+}
+
+TEST_F(StoreTest, AVisitorMayAppendAndMayStop) {
+  init();
+  ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw, some_calls(500, 4), {.batch_calls = 100}));
+  auto curator = open(Role::kCurator).value();
+  auto appender = curator->append(Store::Space::kCurated, {.batch_calls = 30});
+  ASSERT_OK(appender);
+  int n = 0;
+  ASSERT_OK(curator->scan(Store::Space::kRaw, with_body(), [&](StoredCall& call) -> Result<bool> {
+    NewCall next{call.id, call.tag, call.source, std::nullopt, call.meta, call.body, call.group};
+    SLM_CHECK((*appender)->add(std::move(next)));
+    return ++n < 333;
+  }));
+  ASSERT_OK((*appender)->flush());
+  EXPECT_EQ(n, 333);
+  EXPECT_EQ(Store::info(dir_)->n_curated, 333);
+  auto failed = curator->scan(Store::Space::kRaw, with_body(),
+                              [](StoredCall&) -> Result<bool> { return fail(ErrorCode::kInterrupted, "stop"); });
+  EXPECT_EQ(failed.error().code, ErrorCode::kInterrupted);
+  // Curated calls keep the pseudonyms of their sources, and name their raw groups.
+  auto raw = read(*curator, Store::Space::kRaw, {});
+  auto curated = read(*curator, Store::Space::kCurated, {});
+  ASSERT_TRUE(raw && curated);
+  std::map<CallId, std::string> source;
+  for (const StoredCall& call : *raw) source[call.id] = call.source;
+  for (const StoredCall& call : *curated) EXPECT_EQ(call.source, source[call.id]);
+  EXPECT_CODE(append(*curator, Store::Space::kCurated, {{"s", "{}", "b", "00112233445566778899aabbccddeeff"}}),
+              ErrorCode::kBadInput);
+  EXPECT_CODE(append(*curator, Store::Space::kCurated, {{"s", "{}", "b", "nonsense"}}), ErrorCode::kBadInput);
+}
+
+TEST_F(StoreTest, KeyedNamesAreStableAndDiffer) {
+  init();
+  auto a = open(Role::kCollector).value(), b = open(Role::kCurator).value(), c = open(Role::kTrainer).value();
+  const std::string alice = a->pseudonym("source", "alice").value();
+  EXPECT_EQ(alice, b->pseudonym("source", "alice").value());
+  EXPECT_NE(alice, a->pseudonym("source", "bob").value());
+  const std::string session = a->pseudonym("session", "alice").value();
+  EXPECT_TRUE(alice.starts_with("src_") && session.starts_with("ses_"));
+  EXPECT_NE(alice.substr(4), session.substr(4));
+  EXPECT_EQ(a->keyed_digest("x").value(), c->keyed_digest("x").value());
+  const auto tag = [&](std::string_view content, std::optional<int64_t> time_ms, uint64_t occurrence) {
+    return to_hex(a->content_tag(content, time_ms, occurrence).value());
+  };
+  EXPECT_NE(tag("c", std::nullopt, 0), tag("c", std::nullopt, 1));
+  EXPECT_NE(tag("c", std::nullopt, 0), tag("c", 0, 0));
+  EXPECT_EQ(tag("c", 5000, 0), tag("c", 5999, 0)) << "times count by the second";
+  EXPECT_NE(tag("c", 5000, 0), tag("c", 6000, 0));
+  const double point = b->split_point("g").value();
+  EXPECT_TRUE(point >= 0 && point < 1);
+  EXPECT_NE(point, b->split_point("h").value());
+  EXPECT_NE(a->new_call_id({}).value().hex(), a->new_call_id({}).value().hex());
+}
+
+TEST_F(StoreTest, DemoStoresAreReproducible) {
+  const auto made = [&](const std::string& name, uint64_t seed) {
+    dir_ = base_ / name;
+    keys_ = base_ / (name + "-keys");
+    init(seed);
+    auto collector = open(Role::kCollector).value();
+    EXPECT_TRUE(append(*collector, Store::Space::kRaw, some_calls(200, 3), {.batch_calls = 80}));
+    auto raw = read(*open(Role::kCurator).value(), Store::Space::kRaw, with_body());
+    std::string all = collector->keyed_digest("x").value();
+    for (const StoredCall& call : raw.value())
+      all += call.id.hex() + to_hex(call.tag) + call.source + call.group + call.body;
+    const Info info = Store::info(dir_).value();
+    EXPECT_TRUE(info.demo);
+    return all + info.head;
+  };
+  const std::string first = made("one", 7);
+  EXPECT_EQ(first, made("two", 7)) << "ids, tags, groups, digests and the head of the trail";
+  EXPECT_NE(first, made("three", 8));
+  ASSERT_OK(verify_store(dir_));
+}
+
+TEST_F(StoreTest, InitRefusesToOverwriteAndToMixKeysWithTheStore) {
+  init();
+  InitOptions options;
+  options.random = random_.get();
+  options.clock = clock_.get();
+  options.keys_dir = base_ / "more-keys";
+  EXPECT_CODE(init_store(dir_, options), ErrorCode::kUsage);
+  EXPECT_FALSE(fs::exists(options.keys_dir)) << "a refused init leaves nothing";
+  options.keys_dir = keys_;
+  EXPECT_CODE(init_store(base_ / "second", options), ErrorCode::kUsage);
+  EXPECT_FALSE(fs::exists(base_ / "second"));
+  options.keys_dir = base_ / "second" / "keys";
+  EXPECT_CODE(init_store(base_ / "second", options), ErrorCode::kUsage);
+  options.keys_dir = base_ / "x" / ".." / "second" / "keys";
+  EXPECT_CODE(init_store(base_ / "second", options), ErrorCode::kUsage);
+  EXPECT_FALSE(fs::exists(base_ / "second"));
+  int n = 0;
+  for (const auto& item : fs::directory_iterator(keys_)) n += item.path().extension() == ".key";
+  EXPECT_EQ(n, 6) << "the first store's keys are as they were";
+  ASSERT_OK(open(Role::kTrainer));
+}
+
+TEST_F(StoreTest, KeysUnderAPassphraseOpenWithIt) {
+  InitOptions options;
+  options.keys_dir = keys_;
+  options.passphrase = "correct horse";
+  options.scrypt_log2_n = 4;
+  options.random = random_.get();
+  options.clock = clock_.get();
+  ASSERT_OK(init_store(dir_, options));
+  std::ofstream(base_ / "right") << "correct horse\n";
+  std::ofstream(base_ / "wrong") << "battery staple\n";
+  setenv("SLMCONV_PASSPHRASE_FILE", (base_ / "right").c_str(), 1);
+  ASSERT_OK(open(Role::kTrainer));
+  setenv("SLMCONV_PASSPHRASE_FILE", (base_ / "wrong").c_str(), 1);
+  EXPECT_CODE(open(Role::kTrainer), ErrorCode::kWrongKey);
+  unsetenv("SLMCONV_PASSPHRASE_FILE");
+}
+
+TEST_F(StoreTest, GrantedKeysOpenWhatTheirRoleMay) {
+  init();
+  ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw, some_calls(5, 1)));
+  const auto grant = [&](Role role, const std::string& name, const fs::path& from) {
+    GrantOptions options;
+    options.role = role;
+    options.out = base_ / name;
+    options.admin_keys = from;
+    options.random = random_.get();
+    options.clock = clock_.get();
+    return grant_key(dir_, options);
+  };
+  const auto second = grant(Role::kCurator, "second.key", keys_);
+  ASSERT_OK(second);
+  EXPECT_FALSE(second->pending);
+  auto curator = open_as(Role::kCurator, base_ / "second.key");
+  ASSERT_OK(curator);
+  EXPECT_EQ(read(**curator, Store::Space::kRaw, with_body())->size(), 5u);
+  ASSERT_OK(append(**curator, Store::Space::kCurated, {{"s", "{}", "b"}}));
+  // With the admin's key alone there is nobody to rewrap what the role opens.
+  const auto pending = grant(Role::kTrainer, "third.key", keys_ / "admin.key");
+  ASSERT_OK(pending);
+  EXPECT_TRUE(pending->pending);
+  EXPECT_CODE(read(*open_as(Role::kTrainer, base_ / "third.key").value(), Store::Space::kCurated, with_body()),
+              ErrorCode::kWrongKey);
+  EXPECT_CODE(grant(Role::kTrainer, "fourth.key", keys_ / "curator.key"), ErrorCode::kWrongKey);
+  EXPECT_CODE(grant(Role::kTrainer, "second.key", keys_), ErrorCode::kUsage);
+  EXPECT_CODE(grant(Role::kAdmin, "fifth.key", keys_), ErrorCode::kUsage);
+  EXPECT_CODE(grant(Role::kTrainer, "store/in.key", keys_), ErrorCode::kUsage);
+  ASSERT_OK(verify_store(dir_));
+
+  const auto rows = list_keys(dir_);
+  ASSERT_OK(rows);
+  std::map<std::string, std::vector<std::string>> opens;
+  for (const KeyRow& row : *rows) opens[row.role + " " + row.fingerprint].push_back(row.partition);
+  EXPECT_EQ(opens.size(), 8u) << "six of init, two granted";
+  const std::vector<std::string> curators = {"raw-meta", "raw-body", "curated-meta"};
+  EXPECT_EQ(opens["curator " + second->fingerprint], curators);
+  EXPECT_EQ(opens["trainer " + pending->fingerprint], std::vector<std::string>{""});
 }
 
 }  // namespace

@@ -1,0 +1,233 @@
+// Checking a store without any private key: see verify_store() in store.h. Every live cell of both databases is covered
+// by a signature, a hash under one, or a count; what is left is SQLite's own slack.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/hash.h"
+#include "store/artifacts.h"
+#include "store/commit.h"
+#include "store/keyring.h"
+#include "store/merkle.h"
+
+namespace slm::store {
+namespace {
+
+constexpr int64_t kHeadersAtOnce = 256;
+
+Status check_pages(Database& db) {
+  SLM_TRY(Statement stmt, db.prepare("PRAGMA integrity_check(1)"));
+  SLM_TRY(const bool row, stmt.step());
+  if (!row || stmt.text(0) != "ok")
+    return fail(ErrorCode::kIntegrity,
+                fmt::format("{} is damaged: {}", db.path().filename().string(), row ? stmt.text(0) : "no answer"),
+                "restore a backup");
+  return {};
+}
+
+class Verifier {
+ public:
+  Verifier(Databases& db, const AdminLog& admin) : db_(db), admin_(admin) {}
+
+  Status trail() {
+    SLM_TRY(encapsulation_, db_.keys.prepare("SELECT enc FROM encapsulations WHERE grp = ? AND partition = ?"));
+    SLM_TRY(frames_,
+            db_.log.prepare("SELECT frame, calls, sealed FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
+    Digest prev{};
+    while (true) {
+      SLM_TRY(const auto entries, read_entries(db_.log, report_.n_batches + 1, kHeadersAtOnce));
+      if (entries.empty()) break;
+      for (const Entry& entry : entries) {
+        SLM_CHECK(check_link(entry, report_.n_batches + 1, prev));
+        SLM_CHECK(check_entry(admin_, entry));
+        SLM_CHECK(content(entry));
+        prev = entry.hash();
+        ++report_.n_batches;
+      }
+    }
+    report_.head = to_hex(prev);
+    if (admin_named_ != admin_.n_entries())
+      return fail(ErrorCode::kIntegrity, fmt::format("the trail names admin entries up to {}, the admin's log has {}",
+                                                     admin_named_, admin_.n_entries()));
+    SLM_CHECK(count("entries", report_.n_batches));
+    SLM_CHECK(count("seals", n_seals_));
+    return count("frames", report_.n_frames);
+  }
+
+  Status keys() {
+    SLM_TRY(const auto wraps, load_wraps(db_.keys));
+    for (const Wrap& wrap : wraps) SLM_CHECK(check_wrap(admin_, wrap));
+    SLM_TRY(const int64_t n, db_.keys.integer("SELECT count(*) FROM encapsulations"));
+    report_.n_orphans = n - n_seals_;
+    return {};
+  }
+
+  VerifyReport report() const { return report_; }
+
+ private:
+  static Status bad(const Entry& entry, std::string_view what) {
+    return fail(ErrorCode::kIntegrity, fmt::format("entry {}: {}", entry.n, what));
+  }
+
+  Status count(std::string_view table, int64_t want) {
+    SLM_TRY(const int64_t n, db_.log.integer(fmt::format("SELECT count(*) FROM {}", table)));
+    if (n != want)
+      return fail(ErrorCode::kIntegrity, fmt::format("{} has {} rows, the trail names {}", table, n, want));
+    return {};
+  }
+
+  Status content(const Entry& entry) {
+    if (entry.schema > 1)
+      return fail(ErrorCode::kFormatTooNew,
+                  fmt::format("entry {} has schema {}, this program knows 1", entry.n, entry.schema));
+    const auto facts = parse_json(entry.facts);
+    if (!facts || !facts->is_object() || canonical_json(*facts) != entry.facts)
+      return bad(entry, "its facts aren't canonical JSON");
+    SLM_TRY(const auto leaves, read_leaves(db_.log, entry));
+    SLM_TRY(const auto seals, read_seals(db_.log, entry.n));
+    n_seals_ += static_cast<int64_t>(seals.size());
+    int64_t next_leaf = 0;
+    for (size_t i = 0; i < seals.size(); ++i) {
+      const SealRow& seal = seals[i];
+      if (seal.seal != (entry.n << 16) + static_cast<int64_t>(i) || seal.first_leaf != next_leaf || seal.n_frames < 1 ||
+          seal.n_frames > std::min(kMaxFrames, entry.n_leaves - next_leaf))
+        return bad(entry, "its groups don't lie one after another");
+      next_leaf += seal.n_frames;
+      SLM_CHECK(epoch_and_encapsulation(entry, seal));
+    }
+    if (next_leaf != entry.n_leaves) return bad(entry, "it has more leaves than its groups have frames");
+    switch (entry.kind) {
+      case EntryKind::kAct:
+        return act(entry, facts->as_object(), seals.size());
+      case EntryKind::kArtefact:
+        // Its frames lie in a file, which may have been replaced since; the trail covers what it was.
+        if (seals.size() != 1 || get_string(facts->as_object(), "seal") != seal_digest(seals[0]))
+          return bad(entry, "its seal isn't the one signed");
+        return {};
+      case EntryKind::kRaw:
+        return calls(entry, leaves, seals, {Partition::kRawMeta, Partition::kRawBody});
+      case EntryKind::kCurated:
+        return calls(entry, leaves, seals, {Partition::kCuratedMeta, Partition::kCuratedBody});
+    }
+    return fail(ErrorCode::kFormatTooNew, fmt::format("entry {} is of kind {}, which this program doesn't know",
+                                                      entry.n, static_cast<int>(entry.kind)));
+  }
+
+  Status epoch_and_encapsulation(const Entry& entry, const SealRow& seal) {
+    if (admin_.epoch(seal.partition, context_of(entry, seal).epoch) == nullptr)
+      return bad(entry, "it is sealed to an epoch that the admin didn't sign");
+    SLM_TRY(const bool row,
+            encapsulation_.bind(1, ByteSpan(seal.group)).bind(2, int64_t{what_of(seal.partition)}).step());
+    if (!row)
+      return bad(entry, fmt::format("keys.db lacks the encapsulation of group {}, and no signed erasure names it",
+                                    to_hex(seal.group)));
+    const bool good = sha256(encapsulation_.blob(0)) == seal.enc_hash;
+    encapsulation_.reset();
+    return good ? Status{} : bad(entry, "an encapsulation was changed");
+  }
+
+  // Init and grants are the admin's, and tie its log to the trail.
+  Status act(const Entry& entry, const json::object& facts, size_t n_seals) {
+    if (n_seals != 0) return bad(entry, "an act has no groups");
+    const bool of_admin = entry.action == "init" || entry.action == "grant";
+    if ((entry.n == 1) != (entry.action == "init")) return bad(entry, "the trail begins with init, and only there");
+    if (!of_admin) return {};
+    const int64_t seq = get_int(facts, "admin_entry").value_or(0);
+    if (entry.writer != 1 || seq < 1 || seq > admin_.n_entries() ||
+        get_string(facts, "admin_hash") != to_hex(admin_.hash_of(static_cast<uint32_t>(seq))))
+      return bad(entry, "the admin's log isn't the one it names");
+    admin_named_ = static_cast<uint32_t>(seq);
+    return {};
+  }
+
+  struct Parts {
+    Partition meta, body;
+  };
+  Status calls(const Entry& entry, std::span<const Digest> leaves, const std::vector<SealRow>& seals,
+               const Parts& parts) {
+    int64_t n_calls = 0;
+    std::vector<std::pair<uint32_t, Tag>> of_meta;
+    for (size_t i = 0; i < seals.size(); ++i) {
+      const bool meta = i % 2 == 0;
+      if (seals[i].partition != (meta ? parts.meta : parts.body) || seals[i].refs.size() % 16 != 0)
+        return bad(entry, "its groups aren't pairs of meta and body");
+      SLM_TRY(auto listed, frames_of(entry, leaves, seals[i]));
+      if (meta) {
+        n_calls += static_cast<int64_t>(listed.size());
+        of_meta = std::move(listed);
+      } else if (listed != of_meta || seals[i].group != seals[i - 1].group) {
+        return bad(entry, "a meta and its body group list different calls");
+      }
+    }
+    if (seals.size() % 2 != 0 || n_calls != entry.n_calls)
+      return bad(entry, fmt::format("it says {} calls and holds {}", entry.n_calls, n_calls));
+    return {};
+  }
+
+  // Leaves of a group's frames against the signed ones; the calls they list, in order.
+  Result<std::vector<std::pair<uint32_t, Tag>>> frames_of(const Entry& entry, std::span<const Digest> leaves,
+                                                          const SealRow& seal) {
+    const ContextColumns context = context_of(entry, seal);
+    std::vector<std::pair<uint32_t, Tag>> out;
+    int64_t seq = 0;
+    bool open = false;  // the last call goes on
+    const int64_t first = seal.seal << 16;
+    frames_.bind(1, first).bind(2, first + 0xffff);
+    while (true) {
+      SLM_TRY(const bool row, frames_.step());
+      if (!row) break;
+      const ByteSpan calls = frames_.blob(1), sealed = frames_.blob(2);
+      const Bytes aad = frame_aad(context, static_cast<uint32_t>(seq), calls);
+      if (seq >= seal.n_frames || frames_.integer(0) != first + seq ||
+          frame_leaf(aad, sealed, seal.enc_hash) != leaves[static_cast<size_t>(seal.first_leaf + seq)]) {
+        frames_.reset();
+        return fail(ErrorCode::kIntegrity,
+                    fmt::format("entry {}: frame {} of group {} was changed", entry.n, seq, to_hex(seal.group)));
+      }
+      SLM_TRY(const auto slices, decode_slices(calls));
+      for (const Slice& slice : slices) {
+        if (!open && (slice.flags & Slice::kHeader) == 0) out.emplace_back(slice.index, slice.tag);
+        open = (slice.flags & Slice::kMore) != 0;
+      }
+      ++seq;
+    }
+    if (seq != seal.n_frames)
+      return fail(ErrorCode::kIntegrity, fmt::format("entry {}: group {} has {} frames, {} were signed", entry.n,
+                                                     to_hex(seal.group), seq, seal.n_frames));
+    report_.n_frames += seq;
+    return out;
+  }
+
+  Databases& db_;
+  const AdminLog& admin_;
+  Statement encapsulation_, frames_;
+  VerifyReport report_;
+  int64_t n_seals_ = 0;
+  uint32_t admin_named_ = 0;
+};
+
+}  // namespace
+
+Result<VerifyReport> verify_store(const std::filesystem::path& dir, const VerifyOptions& options) {
+  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+  // One view of each database, whatever is committed meanwhile; log.db first, for its encapsulations are older.
+  SLM_CHECK(db.log.exec("BEGIN"));
+  SLM_CHECK(check_pages(db.log));
+  SLM_CHECK(db.keys.exec("BEGIN"));
+  SLM_CHECK(check_pages(db.keys));
+  SLM_TRY(const AdminLog admin, AdminLog::load(db.log));
+  if (!options.admin_fingerprint.empty() && options.admin_fingerprint != admin.admin().fingerprint())
+    return fail(ErrorCode::kWrongKey, fmt::format("this store's admin is {}, not {}", admin.admin().fingerprint(),
+                                                  options.admin_fingerprint));
+  SLM_CHECK(read_store_id(db.log, admin));
+  Verifier verifier(db, admin);
+  SLM_CHECK(verifier.trail());
+  SLM_CHECK(verifier.keys());
+  VerifyReport report = verifier.report();
+  report.n_identities = static_cast<int64_t>(admin.identities().size());
+  report.n_grants = static_cast<int64_t>(admin.grants().size());
+  report.admin_checked = !options.admin_fingerprint.empty();
+  return report;
+}
+
+}  // namespace slm::store

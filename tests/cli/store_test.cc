@@ -1,0 +1,144 @@
+// init, keys, store: what they print, their exit codes, and what must not exist.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "core/file.h"
+#include "support/cli_run.h"
+
+namespace slm::cli {
+namespace {
+
+using testing::HasSubstr;
+namespace fs = std::filesystem;
+
+class StoreCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    base_ = fs::temp_directory_path() / ("slm_store_commands_" + std::to_string(getpid()));
+    fs::remove_all(base_);
+    fs::create_directories(base_);
+    unsetenv("SLMCONV_STORE");
+    unsetenv("SLMCONV_IDENTITY");
+    setenv("XDG_CONFIG_HOME", (base_ / "config").c_str(), 1);
+    store_ = (base_ / "store").string();
+    keys_ = (base_ / "keys").string();
+  }
+  void TearDown() override {
+    unsetenv("XDG_CONFIG_HOME");
+    unsetenv("SLMCONV_PASSPHRASE_FILE");
+    fs::remove_all(base_);
+  }
+  fs::path base_;
+  std::string store_, keys_;
+};
+
+TEST_F(StoreCommands, InitMakesStoreAndKeysAndSaysWhatToDoNext) {
+  const auto ran = run_cli({"init", store_, "--keys", keys_});
+  EXPECT_EQ(ran.rc, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("admin fingerprint "));
+  EXPECT_THAT(ran.out, HasSubstr("collect PATH"));
+  for (const char* role : {"admin", "collector", "curator", "trainer", "auditor", "recovery"})
+    EXPECT_TRUE(fs::exists(fs::path(keys_) / (std::string(role) + ".key"))) << role;
+  for (const auto& item : fs::recursive_directory_iterator(store_))
+    EXPECT_NE(item.path().extension(), ".key") << item.path();
+  const auto again = run_cli({"init", store_, "--keys", keys_});
+  EXPECT_EQ(again.rc, 2);
+  EXPECT_THAT(again.err, HasSubstr("never overwritten"));
+}
+
+TEST_F(StoreCommands, DefaultKeysFolderIsTheUsersConfiguration) {
+  ASSERT_EQ(run_cli({"init", store_}).rc, 0);
+  const auto info = run_cli({"--json", "--store", store_, "store", "info"}).last();
+  const fs::path keys =
+      base_ / "config" / "slmconv" / "keys" / std::string(info.at("store_id").as_string()).substr(0, 16);
+  EXPECT_TRUE(fs::exists(keys / "trainer.key"));
+  const auto inside = run_cli({"init", store_ + "2", "--keys", store_ + "2/keys"});
+  EXPECT_EQ(inside.rc, 2);
+  EXPECT_THAT(inside.err, HasSubstr("lies in the store"));
+  EXPECT_FALSE(fs::exists(store_ + "2"));
+}
+
+TEST_F(StoreCommands, InfoNeedsNoKeyAndPrintsCounts) {
+  ASSERT_EQ(run_cli({"init", store_, "--keys", keys_}).rc, 0);
+  fs::remove_all(keys_);
+  const auto text = run_cli({"--store", store_, "store", "info"});
+  EXPECT_EQ(text.rc, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("n_raw       0\n"));
+  const auto last = run_cli({"--json", "--store", store_, "store", "info"}).last();
+  EXPECT_EQ(last.at("message_type").as_string(), "summary");
+  EXPECT_EQ(last.at("n_raw").as_int64(), 0);
+  EXPECT_EQ(last.at("demo").as_bool(), false);
+  EXPECT_EQ(run_cli({"--store", store_ + "-none", "store", "info"}).rc, 10);
+  EXPECT_EQ(run_cli({"store", "info"}).rc, 2);
+}
+
+TEST_F(StoreCommands, VerifySaysWhatIsAndIsntShown) {
+  const auto made = run_cli({"--json", "init", store_, "--keys", keys_}).last();
+  const std::string admin(made.at("admin").as_string());
+  const auto ran = run_cli({"--store", store_, "store", "verify"});
+  EXPECT_EQ(ran.rc, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("freshness not shown"));
+  EXPECT_THAT(ran.out, HasSubstr("admin not checked"));
+  EXPECT_THAT(run_cli({"--store", store_, "store", "verify", "--admin", admin}).out, HasSubstr("admin checked\n"));
+  EXPECT_EQ(run_cli({"--store", store_, "store", "verify", "--admin", "00"}).rc, 12);
+  // A page of zeros.
+  const std::string log = read_file(fs::path(store_) / "log.db").value();
+  ASSERT_TRUE(
+      write_file_atomic(fs::path(store_) / "log.db", log.substr(0, 4096) + std::string(log.size() - 4096, '\0'), 0600));
+  const auto bad = run_cli({"--store", store_, "store", "verify"});
+  EXPECT_EQ(bad.rc, 14);
+  EXPECT_THAT(bad.err, HasSubstr("log.db"));
+}
+
+TEST_F(StoreCommands, KeysListAndGrant) {
+  ASSERT_EQ(run_cli({"init", store_, "--keys", keys_}).rc, 0);
+  const auto list = run_cli({"--store", store_, "keys", "list"});
+  EXPECT_EQ(list.rc, 0) << list.err;
+  for (const char* word : {"collector", "recovery", "raw-meta", "curated-body", "audit"})
+    EXPECT_THAT(list.out, HasSubstr(word));
+  const std::string out = (base_ / "second.key").string();
+  const auto grant =
+      run_cli({"--json", "--store", store_, "--identity", keys_, "keys", "grant", "trainer", "--out", out});
+  EXPECT_EQ(grant.rc, 0) << grant.out;
+  EXPECT_EQ(grant.last().at("pending").as_bool(), false);
+  EXPECT_THAT(run_cli({"--store", store_, "keys", "list"}).out,
+              HasSubstr(std::string(grant.last().at("fingerprint").as_string())));
+  EXPECT_EQ(
+      run_cli({"--store", store_, "--identity", keys_ + "/curator.key", "keys", "grant", "trainer", "--out", out + "2"})
+          .rc,
+      12);
+  EXPECT_EQ(run_cli({"--store", store_, "--identity", keys_, "keys", "grant", "emperor", "--out", out + "2"}).rc, 2);
+  EXPECT_EQ(run_cli({"--store", store_, "store", "verify"}).rc, 0);
+}
+
+TEST_F(StoreCommands, DemoSeedIsMarkedInsecureAndOnlyFromTheCommandLine) {
+  const auto ran = run_cli({"init", store_, "--keys", keys_, "--demo-seed", "7"});
+  EXPECT_EQ(ran.rc, 0) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("protect nothing"));
+  EXPECT_EQ(run_cli({"--json", "--store", store_, "store", "info"}).last().at("demo").as_bool(), true);
+  ASSERT_TRUE(write_file_atomic(base_ / "c.toml", "[init]\ndemo-seed = 7\n"));
+  EXPECT_EQ(run_cli({"--config", (base_ / "c.toml").string(), "init", store_ + "2", "--keys", keys_ + "2"}).rc, 2);
+  EXPECT_FALSE(fs::exists(store_ + "2"));
+  EXPECT_EQ(run_cli({"init", store_ + "2", "--demo-seed", "7", "--passphrase"}).rc, 2);
+}
+
+TEST_F(StoreCommands, PassphraseIsNeverAFlagsValue) {
+  const auto none = run_cli({"init", store_, "--keys", keys_, "--passphrase"});
+  if (!isatty(STDIN_FILENO)) {
+    EXPECT_EQ(none.rc, 12);
+    EXPECT_THAT(none.err, HasSubstr("SLMCONV_PASSPHRASE_FILE"));
+  }
+  EXPECT_FALSE(fs::exists(store_));
+  ASSERT_TRUE(write_file_atomic(base_ / "pass", "correct horse battery staple\n", 0600));
+  setenv("SLMCONV_PASSPHRASE_FILE", (base_ / "pass").c_str(), 1);
+  const auto ran = run_cli({"init", store_, "--keys", keys_, "--passphrase"});
+  EXPECT_EQ(ran.rc, 0) << ran.err;
+  EXPECT_THAT(read_file(fs::path(keys_) / "trainer.key").value(), HasSubstr("protection scrypt 17 8 1 "));
+}
+
+}  // namespace
+}  // namespace slm::cli
