@@ -204,7 +204,7 @@ bool Importer::call(const LoggedCall& logged) {
     report_.n_added += 1;
   else
     status_ = store_call(logged);
-  return status_.has_value();
+  return status_.has_value() && !interrupted();
 }
 
 void Importer::count_call(const LoggedCall& logged) {

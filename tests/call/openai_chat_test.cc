@@ -177,6 +177,20 @@ TEST(OpenAiChatLegacy, FunctionCallBesideAnEmptyListOfToolCalls) {
   }
 }
 
+TEST(OpenAiChatKeys, NeitherErrorsNorToolsCarryThem) {
+  Kept kept;
+  EXPECT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"}],"tools":[)"
+                 R"({"type":"mcp","headers":{"Authorization":"Bearer planted-1"}},)"
+                 R"({"type":"function","function":{"name":"f"},"url":"https://x.example/?key=planted-2"}]},)"
+                 R"("response":{"error":{"message":"Incorrect key planted-3","type":"auth","code":401}}})",
+                 kept),
+            "");
+  const std::string text = json::serialize(to_json(kept.calls.at(0).call.body));
+  EXPECT_EQ(text.find("planted"), std::string::npos);
+  EXPECT_NE(text.find(R"("error":{"type":"auth","code":401})"), std::string::npos) << "what kind of error stays";
+  EXPECT_EQ(kept.calls[0].call.body.tools.size(), 2U);
+}
+
 TEST(OpenAiChatTruth, ToolCallsMayBeFlat) {
   Kept kept;
   EXPECT_EQ(read(R"({"request":{"messages":[{"role":"user","content":"a"}]},"response":null,)"

@@ -60,9 +60,10 @@ TEST(HumanFacing, ToolCallsSpeakToTools) {
 TEST(HumanFacing, InAConversationOnlyProse) {
   EXPECT_TRUE(speaks_to_human("", R"({"content":"Sure, I moved your booking."})", true));
   EXPECT_TRUE(speaks_to_human("", R"({"content":"Done!"})", true));
-  for (const auto* answer : {R"({"content":"shipping"})", R"({"content":"{\"a\": 1}"})", R"({"content":"[1, 2]"})",
-                             R"({"content":"```sql\nselect 1;\n```"})", R"({"content":"<order>7</order>"})",
-                             R"({"content":"  "})", R"({"content":"late parcel complaint"})"})
+  for (const auto* answer :
+       {R"({"content":"shipping"})", R"({"content":"{\"a\": 1}"})", R"({"content":"[1, 2]"})",
+        R"({"content":"```sql\nselect 1;\n```"})", R"({"content":"<order>7</order>"})", R"({"content":"  "})",
+        R"({"content":"late parcel complaint"})", R"({"content":"Thought: I need the date.\nAction: look_up[date]"})"})
     EXPECT_FALSE(speaks_to_human("", answer, true)) << answer;
   EXPECT_FALSE(speaks_to_human("", R"({"content":"A sentence, but asked for as JSON."})", true,
                                R"({"response_format":{"type":"json_object"}})"));
@@ -90,6 +91,10 @@ TEST(HumanFacing, FewShotExamplesAreNoConversation) {
   EXPECT_FALSE(conversation({"I lost my card"}));
   EXPECT_FALSE(conversation({"Text: the bus", "Text: the train", "Text: thanks"}));
   EXPECT_FALSE(conversation({"Rewrite this:\nsend it", "Rewrite this:\ncome here"}));
+  EXPECT_FALSE(conversation(
+      {"Rewrite the following text politely:\nsend it", "Rewrite the following text politely:\ncome here"}));
+  EXPECT_FALSE(conversation({"Find the capital of Peru.", "Observation: 3 pages", "Observation: Lima is the capital"}));
+  EXPECT_TRUE(conversation({"Well, hello: I lost my card", "At 10:30 I saw it last"}));
   EXPECT_FALSE(conversation({}));
 }
 

@@ -151,6 +151,7 @@ std::string_view normalise_tools(json::array& tools) {
       const std::string_view type = object->contains("function") ? "function" : "custom";
       const auto* named = get_object(*object, type);
       if (named == nullptr || get_string(*named, "name").empty()) return "bad_tools";
+      keep_only(*object, [&](std::string_view key, const json::value&) { return key == type || key == "type"; });
       if (get_string(*object, "type") != type) object->insert_or_assign("type", type);
     } else if (!get_string(*object, "name").empty()) {
       object->erase("type");
@@ -158,7 +159,10 @@ std::string_view normalise_tools(json::array& tools) {
       wrapped.emplace("function", std::move(*object));
       tool = std::move(wrapped);
     } else if (get_string(*object, "type").empty()) {
-      return "bad_tools";  // a provider's built-in tool has a type and no name
+      return "bad_tools";
+    } else {
+      // A provider's built-in tool has a type and no name; its settings may hold addresses and keys.
+      keep_only(*object, [](std::string_view key, const json::value&) { return key == "type"; });
     }
   }
   return {};
@@ -207,6 +211,18 @@ std::string read_label(const json::value* value) {
   if (value->is_string()) return std::string(value->get_string());
   if (value->is_int64() || value->is_uint64()) return json::serialize(*value);
   return {};
+}
+
+json::object clean_error(const json::value& error) {
+  constexpr size_t kLongest = 80;
+  json::object out;
+  const auto* object = error.if_object();
+  if (object == nullptr) return out;
+  for (const std::string_view key : {"type", "code", "param", "status", "status_code"}) {
+    const auto* v = object->if_contains(key);
+    if (v != nullptr && ((v->is_string() && v->get_string().size() <= kLongest) || v->is_int64())) out.emplace(key, *v);
+  }
+  return out;
 }
 
 std::string first_label(const json::object& object, std::initializer_list<std::string_view> keys) {

@@ -1,11 +1,11 @@
 // What all dialects share: messages, tools, answers and usage brought into canonical form, in place.
 //
-// Kept of a message: role, content, name, tool_calls, tool_call_id, refusal, reasoning_content, reasoning, audio. Other
-// keys and nulls go (null content stays). `function_call` becomes `tool_calls` with an id made from its position, role
-// `function` becomes `tool`; a tool call written flat, {name, arguments}, is wrapped; arguments given as JSON become
-// their text. A content part of type text given as a string list stays as it is. Errors: a reason token; "" is success.
-// Source: OpenAI chat completions (openai-python src/openai/types/chat), functions and function_call as deprecated
-// there.
+// Of a tool its type and its function or custom are kept. Kept of a message: role, content, name, tool_calls,
+// tool_call_id, refusal, reasoning_content, reasoning, audio. Other keys and nulls go (null content stays).
+// `function_call` becomes `tool_calls` with an id made from its position, role `function` becomes `tool`; a tool call
+// written flat, {name, arguments}, is wrapped; arguments given as JSON become their text. A content part of type text
+// given as a string list stays as it is. Errors: a reason token; "" is success. Source: OpenAI chat completions
+// (openai-python src/openai/types/chat), functions and function_call as deprecated there.
 #pragma once
 
 #include <optional>
@@ -32,6 +32,10 @@ Usage read_usage(const json::object& usage);
 std::optional<int64_t> read_time(const json::value* value);
 // A label or an id: text or a whole number as text, "" otherwise.
 std::string read_label(const json::value* value);
+// What is kept of a provider's error: type, code, param and status, where they are short. Its message may name keys and
+// organisations; it goes.
+json::object clean_error(const json::value& error);
+
 // The first of these keys that has a label.
 std::string first_label(const json::object& object, std::initializer_list<std::string_view> keys);
 

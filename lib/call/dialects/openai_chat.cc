@@ -16,13 +16,13 @@
 //   response.choices[] {message, finish_reason, index}     choices, by index
 //   response.model (else request.model)      model
 //   response.usage                           usage
-//   response.error | error                   error; an HTTP status of 400 or more without one is an error too
-//   response {status_code, body}             body is the response (batch output, gateways)
+//   response.error | error                   error (type, code, param, status); an HTTP status of 400 or more without
+//   one is an error too response {status_code, body}             body is the response (batch output, gateways)
 //   system_fingerprint, service_tier, prompt_version       extra
 //   everything else (metadata, prompt_cache_key, addresses, URLs, headers, logprobs …)      not kept
 //
 // A record without `request` that has `messages` and `response` side by side is read the same way.
-// Source: openai-python src/openai/types/chat; field names of the envelope: README "Log formats".
+// Source: openai-python src/openai/types/chat; the envelope's field names are our own.
 #include <algorithm>
 #include <vector>
 
@@ -141,7 +141,7 @@ std::string_view read_response(json::value* value, Call& call) {
   take(*response, "system_fingerprint", call.body.extra);
   take(*response, "service_tier", call.body.extra);
   if (auto* error = response->if_contains("error"); error != nullptr && !error->is_null())
-    call.body.error = std::move(*error);
+    call.body.error = clean_error(*error);
   else if (status && *status >= 400)
     call.body.error = json::object{{"status_code", *status}};
   if (const auto reason = read_choices(*response, call); !reason.empty()) return reason;
@@ -169,7 +169,7 @@ void read_envelope(json::object& record, Call& call) {
   meta.provider = get_string(record, "provider");
   take(record, "prompt_version", call.body.extra);
   if (auto* error = record.if_contains("error"); error != nullptr && !error->is_null() && call.body.error.is_null())
-    call.body.error = std::move(*error);
+    call.body.error = clean_error(*error);
 }
 
 }  // namespace

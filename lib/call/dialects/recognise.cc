@@ -83,9 +83,25 @@ bool is_chat_label(std::string_view site) {
   return chat && !completion;
 }
 
+// "Observation: …", "Final Answer: …": one or two words and a colon, as programs head what they pass on.
+bool is_headed(std::string_view text) {
+  constexpr size_t kLongestHeading = 24;
+  if (text.empty() || text.front() < 'A' || text.front() > 'Z') return false;
+  const auto head = text.substr(0, std::min(text.size(), kLongestHeading));
+  const size_t colon = head.find(':');
+  if (colon == std::string_view::npos) return false;
+  size_t n_gaps = 0;
+  for (const char c : head.substr(0, colon)) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    if (c == ' ') ++n_gaps;
+    if ((!letter && c != ' ') || n_gaps > 1) return false;
+  }
+  return true;
+}
+
 bool is_structured(std::string_view text) {
   const auto framed = [&](char open, char close) { return text.front() == open && text.back() == close; };
-  return framed('{', '}') || framed('[', ']') || framed('<', '>') || text.starts_with("```");
+  return framed('{', '}') || framed('[', ']') || framed('<', '>') || text.starts_with("```") || is_headed(text);
 }
 
 bool is_label(std::string_view text) {
@@ -120,7 +136,9 @@ bool is_conversation(const json::array& messages) {
   std::vector<std::string> turns;
   for (const auto& message : messages) {
     const auto* object = message.if_object();
-    if (object != nullptr && get_string(*object, "role") == "user") turns.push_back(content_text(*object));
+    if (object == nullptr || get_string(*object, "role") != "user") continue;
+    std::string text = content_text(*object);
+    if (!is_headed(trim(text))) turns.push_back(std::move(text));
   }
   return turns.size() >= 2 && !share_frame(turns);
 }

@@ -13,10 +13,10 @@
 //   1. the log says so (`human_facing` or `hci`, true or false)
 //   2. an answer that calls a tool speaks to the tool                                             → no
 //   3. the call site's label has the word chat, chatbot or smalltalk (not "chat completions")     → yes
-//   4. a structured answer (JSON, code fence, mark-up; response_format json) or a label-like one
-//      (at most 4 words and 40 bytes, no sentence end) is read by a program                       → no
-//   5. a conversation with two or more user turns that don't share a written frame (few-shot
-//      examples repeat one: "Text: …")                                                            → yes
+//   4. a structured answer (JSON, code fence, mark-up, a headed line as in "Action: search"; response_format
+//      json) or a label-like one (at most 4 words and 40 bytes, no sentence end) is read by a program → no
+//   5. a conversation with two or more user turns that aren't headed ("Observation: …" is a program's)
+//      and don't share a written frame (few-shot examples repeat one)                              → yes
 //   6. otherwise                                                                                  → no
 // A dialect that knows better (tau-bench: a turn without tool calls is said to the user) sets the flag itself. The
 // first turn of a chat that is logged call by call can't be told from a task call; it counts as not human-facing.
@@ -32,7 +32,7 @@ namespace slm::dialects {
 // "" when the call succeeded.
 std::string_view failure_of(const CallBody& body);
 
-// Two or more user turns without a shared frame. `messages`: as much of the conversation as the log shows.
+// Two or more user turns without headings or a shared frame. `messages`: as much of the conversation as the log shows.
 bool is_conversation(const json::array& messages);
 
 struct Exchange {

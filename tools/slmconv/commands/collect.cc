@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
 #include "store/store.h"
@@ -42,7 +44,9 @@ std::string list_counts(const std::map<std::string, int64_t>& counts) {
 }
 
 void show_sites(Reporter& out, const collect::Report& report) {
-  for (const auto& [site, tally] : report.sites)
+  std::vector<std::pair<std::string, collect::Tally>> sites(report.sites.begin(), report.sites.end());
+  std::stable_sort(sites.begin(), sites.end(), [](auto& a, auto& b) { return a.second.n_calls > b.second.n_calls; });
+  for (const auto& [site, tally] : sites)
     out.row({{"site", shown_name(site)},
              {"n_calls", tally.n_calls},
              {"n_human_facing", tally.n_hci},
@@ -144,7 +148,7 @@ void add_collect(CLI::App& app, Context& context) {
       ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--max-line-bytes", import.max_record_bytes, "Longest record that is read")
       ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
-  sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what an interruption can lose")
+  sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
