@@ -281,13 +281,7 @@ Status Run::decide() {
     for (const uint32_t group : {a, b})
       if (*sessions_.side(group) == Side::kTest) leaves_test_[group] = 1;
   }
-  if (gate_) {
-    report_.gate = gate_->rows(options_.rules);
-    const std::string failures = gate_failures(report_.gate);
-    if (!failures.empty())
-      return fail(ErrorCode::kPrivacyGate, fmt::format("privacy gate not met, nothing was curated: {}", failures),
-                  "slmconv scrub --rules FILE (add a [[rule]]), or set bounds under [gate]");
-  }
+  if (gate_) report_.gate = gate_->rows(options_.rules);
   return {};
 }
 
@@ -411,6 +405,16 @@ Result<ScrubResult> Run::run() {
     n_other = static_cast<int64_t>(curated_.size());
   SLM_CHECK(learn());
   SLM_CHECK(decide());
+  if (gate_) {
+    ScrubResult stopped;
+    stopped.gate_failures = gate_failures(report_.gate);
+    if (!stopped.gate_failures.empty()) {
+      stopped.report = std::move(report_);
+      stopped.report.n_in = n_raw_;
+      stopped.report.dropped = {{"privacy_gate", n_raw_}};
+      return stopped;
+    }
+  }
   SLM_CHECK(append());
   SLM_TRY(ScrubResult out, finish(std::move(planned)));
   out.n_other_rules = n_other;

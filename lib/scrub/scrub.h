@@ -10,7 +10,7 @@
 //
 // Requires: a store opened by a curator for writing.
 // Units: ratios in [0,1].
-// Errors: kPrivacyGate (nothing was appended), kWrongKey, kBadInput, kInterrupted (batches that were committed stay;
+// Errors: kWrongKey, kBadInput, kInterrupted (batches that were committed stay;
 // the
 //   next run goes on), kIo.
 // Threads: one.
@@ -47,6 +47,7 @@ struct ScrubResult {
   int64_t n_added = 0;                // calls appended now
   int64_t n_other_rules = 0;          // curated before under other settings: they stay as they are
   double seconds = 0, megabytes = 0;  // text scrubbed, twice
+  std::string gate_failures;          // types below their bound; then nothing was appended. "" = met or not measured
 };
 
 Result<ScrubResult> run_scrub(store::Store& store, const ScrubOptions& options);

@@ -97,7 +97,8 @@ TEST_F(ViewTest, LoadsBodiesInStoreOrderOnce) {
     return {};
   }));
   EXPECT_EQ(seen, (std::vector<std::string>{"q1", "q4", "q11"}));
-  const auto stopped = view.load(store_, {0, 1}, "test", [](uint32_t, Call&) -> Status { return fail(ErrorCode::kInterrupted, "x"); });
+  const auto stopped =
+      view.load(store_, {0, 1}, "test", [](uint32_t, Call&) -> Status { return fail(ErrorCode::kInterrupted, "x"); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::kInterrupted);
 }

@@ -51,14 +51,17 @@ TEST(Sketch, EstimatesJaccardWithinItsStatedError) {
 }
 
 TEST(Sketch, FoldsCaseAndWhiteSpace) {
-  const Sketch a = make_sketch("s", "Where is  my\nParcel?", "Here."), b = make_sketch("s", "where is my parcel? ", "HERE.");
+  const Sketch a = make_sketch("s", "Where is  my\nParcel?", "Here."),
+               b = make_sketch("s", "where is my parcel? ", "HERE.");
   EXPECT_EQ(input_similarity(a, b), 1);
   EXPECT_EQ(answer_similarity(a, b), 1);
   EXPECT_EQ(a.bands, b.bands);
 }
 
 TEST(Sketch, UnlikeTextsAreUnlike) {
-  EXPECT_LT(input_similarity(make_sketch("s", "where is my parcel", "x"), make_sketch("s", "I want my money back", "x")), 0.2);
+  EXPECT_LT(
+      input_similarity(make_sketch("s", "where is my parcel", "x"), make_sketch("s", "I want my money back", "x")),
+      0.2);
   EXPECT_NE(make_sketch("s", "abcdef", "x").bands, make_sketch("t", "abcdef", "x").bands);
 }
 
@@ -72,13 +75,14 @@ class DedupeTest : public ::testing::Test {
   uint64_t exact_ = 0;
 };
 using Verdict = Dedupe::Verdict;
-const std::string kMail = "Good morning, the parcel with my garden chairs has not come yet although you said Tuesday. Where is it?";
+const std::string kMail =
+    "Good morning, the parcel with my garden chairs has not come yet although you said Tuesday. Where is it?";
 
 TEST_F(DedupeTest, NearDuplicatesOfOtherSessionsOnly) {
   EXPECT_EQ(add(kMail, "delivery", 0, 0), Verdict::kNew);
-  EXPECT_EQ(add(kMail + "!", "delivery", 0, 0), Verdict::kNew);        // same session
+  EXPECT_EQ(add(kMail + "!", "delivery", 0, 0), Verdict::kNew);  // same session
   EXPECT_EQ(add(kMail + "!", "delivery", 1, 1), Verdict::kNear);
-  EXPECT_EQ(add(kMail + "!", "complaint", 1, 1), Verdict::kNew);       // another answer
+  EXPECT_EQ(add(kMail + "!", "complaint", 1, 1), Verdict::kNew);  // another answer
   EXPECT_EQ(add("My invoice shows the wrong amount.", "delivery", 1, 1), Verdict::kNew);
 }
 
@@ -99,9 +103,9 @@ TEST_F(DedupeTest, ExactOnesAnywhere) {
 TEST_F(DedupeTest, SessionsThatMostlyRepeatJoin) {
   add(kMail, "delivery", 0, 0);
   add("The bench broke after two days, I want a new one.", "warranty", 0, 0);
-  add(kMail + "!", "delivery", 1, 1);                                    // one of two calls: half
+  add(kMail + "!", "delivery", 1, 1);  // one of two calls: half
   add("Something quite different about paint and brushes.", "advice", 1, 1);
-  add(kMail + "!!", "delivery", 2, 2);                                   // one of three
+  add(kMail + "!!", "delivery", 2, 2);  // one of three
   add("Do you sell seeds for wild flowers in larger bags?", "stock", 2, 2);
   add("And may I pay by invoice, please, as last year?", "invoice", 2, 2);
   const auto merged = dedupe_.merge(std::vector<bool>(3, false));

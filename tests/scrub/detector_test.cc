@@ -70,7 +70,8 @@ TEST(Detector, CardNeedsLuhnAndIssuer) {
 }
 
 TEST(Detector, DigitsInDisguise) {
-  check({{"\uFF14\uFF11\uFF11\uFF11 \uFF11\uFF11\uFF11\uFF11 1111 1111", {"card:\uFF14\uFF11\uFF11\uFF11 \uFF11\uFF11\uFF11\uFF11 1111 1111"}},
+  check({{"\uFF14\uFF11\uFF11\uFF11 \uFF11\uFF11\uFF11\uFF11 1111 1111",
+          {"card:\uFF14\uFF11\uFF11\uFF11 \uFF11\uFF11\uFF11\uFF11 1111 1111"}},
          {"41\u200B11\u200B1111\u200D11111111", {"card:41\u200B11\u200B1111\u200D11111111"}},
          {"4111\u20111111\u20131111\u22121111", {"card:4111\u20111111\u20131111\u22121111"}},
          {"+٤٤ ١١٣ ٤٩٦ ٠١٢٣", {"phone:+٤٤ ١١٣ ٤٩٦ ٠١٢٣"}},
@@ -114,7 +115,8 @@ TEST(Detector, SecretsAndKeys) {
          {"sk-proj-Ab3dEf6hIj9kLm2nOp5qRs8t", {"model_key:sk-proj-Ab3dEf6hIj9kLm2nOp5qRs8t"}},
          {"hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345", {"model_key:hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"}},
          {"sk-xxxxxxxxxxxxxxxxxxxxxxxx", {}},
-         {"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKe", {"cloud_key:wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKe"}}});
+         {"aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKe",
+          {"cloud_key:wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKe"}}});
 }
 
 TEST(Detector, NamesAfterContextWords) {
@@ -170,14 +172,16 @@ TEST(Detector, BadPatternSaysWhere) {
 }
 
 TEST(Detector, CostlyPatternIsGivenUpAndCounted) {
-  const Detector d = *Detector::create({{.name = "x", .pattern = "(?:(?:a+)+)+$"}}, std::vector<bool>(kNumBuiltinTypes, false));
+  const Detector d =
+      *Detector::create({{.name = "x", .pattern = "(?:(?:a+)+)+$"}}, std::vector<bool>(kNumBuiltinTypes, false));
   EXPECT_TRUE(d.find(std::string(64, 'a') + "!").empty());
   EXPECT_GT(d.n_over_limit(), 0);
 }
 
 TEST(Detector, HostileTextsEnd) {
-  for (const std::string& unit : {std::string("1 "), std::string("a@"), std::string("1.1."), std::string("Aa "), std::string("GB82 "),
-                                  std::string("::"), std::string("+1"), std::string("my name is "), std::string("eyJ."), std::string("(")}) {
+  for (const std::string& unit :
+       {std::string("1 "), std::string("a@"), std::string("1.1."), std::string("Aa "), std::string("GB82 "),
+        std::string("::"), std::string("+1"), std::string("my name is "), std::string("eyJ."), std::string("(")}) {
     std::string text;
     while (text.size() < 200'000) text += unit;
     (void)detector().find(text);
@@ -208,7 +212,8 @@ TEST(Normalise, KeepsTheWayBack) {
 
 TEST(Normalise, Utf8) {
   EXPECT_TRUE(is_utf8("aé漢😀"));
-  for (const char* bad : {"\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE6\xBC"})
+  for (const char* bad :
+       {"\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE6\xBC"})
     EXPECT_FALSE(is_utf8(bad));
 }
 

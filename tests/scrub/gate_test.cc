@@ -26,7 +26,9 @@ class GateTest : public ::testing::Test {
 };
 
 TEST_F(GateTest, CountsEachPlantedValueOncePerCall) {
-  Gate gate = read("{\"type\":\"email\",\"value\":\"A@x.org\",\"line\":1}\n\n{\"type\":\"email\",\"value\":\"b@x.org\"}\n{\"type\":\"decoy\",\"value\":\"1.2.3.4\"}\n");
+  Gate gate = read(
+      "{\"type\":\"email\",\"value\":\"A@x.org\",\"line\":1}\n\n{\"type\":\"email\",\"value\":\"b@x.org\"}\n{\"type\":"
+      "\"decoy\",\"value\":\"1.2.3.4\"}\n");
   gate.before("mail a@X.org or a@x.org, b@x.org; version 1.2.3.4");
   gate.after("mail q@y.example or q@y.example, b@x.org; version 9.9.9.9");
   gate.found("email", "a@X.org");
@@ -47,7 +49,8 @@ TEST_F(GateTest, CountsEachPlantedValueOncePerCall) {
 }
 
 TEST_F(GateTest, SeesThroughJsonAndDisguise) {
-  Gate gate = read("{\"type\":\"card\",\"value\":\"4111 1111 1111 1111\"}\n{\"type\":\"email\",\"value\":\"jane@x.org\"}\n");
+  Gate gate =
+      read("{\"type\":\"card\",\"value\":\"4111 1111 1111 1111\"}\n{\"type\":\"email\",\"value\":\"jane@x.org\"}\n");
   gate.before("{\"a\":\"jane\\u0040x.org\"}");
   gate.before("４111 1111 1111 11\u200B11");
   gate.after("{\"a\":\"jane\\u0040x.org\"}");
@@ -59,7 +62,9 @@ TEST_F(GateTest, SeesThroughJsonAndDisguise) {
 }
 
 TEST_F(GateTest, WholeValuesOnlyAndCredentialsAlone) {
-  Gate gate = read("{\"type\":\"ip\",\"value\":\"192.0.2.23\"}\n{\"type\":\"url_credential\",\"value\":\"https://shop:pw12345@h.example/x\"}\n");
+  Gate gate = read(
+      "{\"type\":\"ip\",\"value\":\"192.0.2.23\"}\n{\"type\":\"url_credential\",\"value\":\"https://"
+      "shop:pw12345@h.example/x\"}\n");
   gate.before("192.0.2.236 https://shop:pw12345@h.example/x");
   gate.after("192.0.2.236 https://other.example shop:pw12345");
   gate.end_call(true);

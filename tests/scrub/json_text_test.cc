@@ -16,8 +16,10 @@ std::vector<std::string> scalars(std::string_view text) {
 using Expected = std::vector<std::string>;
 
 TEST(JsonText, FindsScalarsWithLabels) {
-  EXPECT_EQ(scalars(R"({"customerName": "A B", "n" : -1.50e3, "ok": true, "x": null})"), (Expected{R"(customer name="A B")", "n=-1.50e3"}));
-  EXPECT_EQ(scalars(R"({"passengers":[{"first":"A"},{"last":"B"}]})"), (Expected{R"(first name="A")", R"(last name="B")"}));
+  EXPECT_EQ(scalars(R"({"customerName": "A B", "n" : -1.50e3, "ok": true, "x": null})"),
+            (Expected{R"(customer name="A B")", "n=-1.50e3"}));
+  EXPECT_EQ(scalars(R"({"passengers":[{"first":"A"},{"last":"B"}]})"),
+            (Expected{R"(first name="A")", R"(last name="B")"}));
   EXPECT_EQ(scalars(R"({"customer":{"name":"A B"}})"), Expected{R"(customer name="A B")"});
   EXPECT_EQ(scalars(R"({"product":{"name":"A B"}})"), Expected{R"(product name="A B")"});
 }
@@ -29,10 +31,11 @@ TEST(JsonText, NameIsAPersonsWhereTheRecordIs) {
 }
 
 TEST(JsonText, RefusesWhatIsNoJson) {
-  for (const char* text : {"", "1", "\"a\"", "{", "{}x", "{\"a\":}", "{\"a\" 1}", "[1,]", "[01]", "[1.]", "[\"\\x\"]", "[\"\\u12g4\"]",
-                           "[\"a\nb\"]", "[tru]", "{a:1}", "[1 2]", "[-]"})
+  for (const char* text : {"", "1", "\"a\"", "{", "{}x", "{\"a\":}", "{\"a\" 1}", "[1,]", "[01]", "[1.]", "[\"\\x\"]",
+                           "[\"\\u12g4\"]", "[\"a\nb\"]", "[tru]", "{a:1}", "[1 2]", "[-]"})
     EXPECT_FALSE(json_scalars(text)) << text;
-  for (const char* text : {"{}", "[]", " [ 1 , -0.5E+2 ] ", "[\"\\u00e9\\n\\\\\"]", "[[[[]]]]"}) EXPECT_TRUE(json_scalars(text)) << text;
+  for (const char* text : {"{}", "[]", " [ 1 , -0.5E+2 ] ", "[\"\\u00e9\\n\\\\\"]", "[[[[]]]]"})
+    EXPECT_TRUE(json_scalars(text)) << text;
   EXPECT_FALSE(json_scalars(std::string(100, '[') + std::string(100, ']')));  // deeper than we go
 }
 

@@ -14,7 +14,8 @@ std::string error_of(std::string_view toml) {
 
 TEST(Rules, ReadsAll) {
   const auto rules = parse_rules(
-      "[types]\nemail = 'mask'\n[[rule]]\nname = 'cn'\npattern = 'CN-\\d+'\naction = 'remove'\nignore_case = true\nkeywords = ['CN-']\n"
+      "[types]\nemail = 'mask'\n[[rule]]\nname = 'cn'\npattern = 'CN-\\d+'\naction = 'remove'\nignore_case = "
+      "true\nkeywords = ['CN-']\n"
       "context = ['customer']\n[gate]\nrecall = 0.9\n[gate.person]\nfalse_positives = 0.2\n[gate.cn]\nrecall = 1.0\n",
       "r.toml");
   ASSERT_TRUE(rules) << rules.error().message;
@@ -28,13 +29,16 @@ TEST(Rules, ReadsAll) {
 }
 
 TEST(Rules, RefusesWhatItDoesNotKnow) {
-  EXPECT_EQ(error_of("[type]\nemail='mask'"), "r.toml: unknown key 'type' in the file; known: types, rule, allow, gate");
+  EXPECT_EQ(error_of("[type]\nemail='mask'"),
+            "r.toml: unknown key 'type' in the file; known: types, rule, allow, gate");
   EXPECT_NE(error_of("[types]\nmail='mask'").find("unknown type 'mail'"), std::string::npos);
   EXPECT_NE(error_of("[types]\nemail='hash'").find("surrogate, mask, remove, none"), std::string::npos);
   EXPECT_NE(error_of("[types]\nemail=3").find("types.email"), std::string::npos);
-  EXPECT_NE(error_of("[[rule]]\nname='a'\npattern='b'\nregex='c'").find("unknown key 'regex' in rule 1"), std::string::npos);
+  EXPECT_NE(error_of("[[rule]]\nname='a'\npattern='b'\nregex='c'").find("unknown key 'regex' in rule 1"),
+            std::string::npos);
   EXPECT_NE(error_of("[[rule]]\nname='email'\npattern='b'").find("built-in"), std::string::npos);
-  EXPECT_NE(error_of("[[rule]]\nname='a'\npattern='b'\n[[rule]]\nname='a'\npattern='c'").find("two rules"), std::string::npos);
+  EXPECT_NE(error_of("[[rule]]\nname='a'\npattern='b'\n[[rule]]\nname='a'\npattern='c'").find("two rules"),
+            std::string::npos);
   EXPECT_NE(error_of("[[rule]]\nname='a b'\npattern='b'").find("a-z, 0-9"), std::string::npos);
   EXPECT_NE(error_of("[[rule]]\nname='a'").find("no pattern"), std::string::npos);
   EXPECT_NE(error_of("[[rule]]\nname='a'\npattern='(b'").find("r.toml: rule 'a': bad pattern"), std::string::npos);
@@ -47,7 +51,8 @@ TEST(Rules, RefusesWhatItDoesNotKnow) {
 }
 
 TEST(Rules, ManifestNamesPatternsByDigest) {
-  const auto a = parse_rules("[[rule]]\nname='a'\npattern='secret-\\d'", "r"), b = parse_rules("[[rule]]\nname='a'\npattern='secret-\\d+'", "r");
+  const auto a = parse_rules("[[rule]]\nname='a'\npattern='secret-\\d'", "r"),
+             b = parse_rules("[[rule]]\nname='a'\npattern='secret-\\d+'", "r");
   EXPECT_EQ(json::serialize(a->to_json()).find("secret"), std::string::npos);
   EXPECT_NE(a->to_json(), b->to_json());
 }

@@ -49,12 +49,15 @@ TEST_F(TextScrubberTest, SurrogatesKeepTheShape) {
   EXPECT_TRUE(matches(scrub("2a00:1450:4001:81b::200e"), "2001:db8:[0-9a-f]+:[0-9a-f]+::[0-9a-f]+"));
   EXPECT_TRUE(matches(scrub("AKIAQ4XU7DPLMX2N5R3T"), "AKIA[A-Z0-9]{16}"));
   EXPECT_TRUE(matches(scrub("sk-proj-Ab3dEf6hIj9kLm2nOp5qRs8t"), "sk-proj-[A-Za-z0-9]{24}"));
-  EXPECT_TRUE(matches(scrub("https://shop:pa55word@files.example.com/x"), "https://[a-z]{4}:[a-z]{2}\\d\\d[a-z]{4}@files\\.example\\.com/x"));
+  EXPECT_TRUE(matches(scrub("https://shop:pa55word@files.example.com/x"),
+                      "https://[a-z]{4}:[a-z]{2}\\d\\d[a-z]{4}@files\\.example\\.com/x"));
   const std::string jwt = scrub("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl");
   EXPECT_TRUE(matches(jwt, "eyJ[A-Za-z0-9]{17}\\.eyJ[A-Za-z0-9]{12}\\.[A-Za-z0-9]{12}")) << jwt;
   const std::string pem = scrub("-----BEGIN PRIVATE KEY-----\nMIIab0\ncd==\n-----END PRIVATE KEY-----");
-  EXPECT_TRUE(matches(pem, "-----BEGIN PRIVATE KEY-----\n[A-Z]{3}[a-z]{2}\\d\n[a-z]{2}==\n-----END PRIVATE KEY-----")) << pem;
-  EXPECT_TRUE(matches(scrub("My name is Orla van der Wick-Smith."), "My name is [A-Z][a-z]+ van der [A-Z][a-z]+-[A-Z][a-z]+\\."));
+  EXPECT_TRUE(matches(pem, "-----BEGIN PRIVATE KEY-----\n[A-Z]{3}[a-z]{2}\\d\n[a-z]{2}==\n-----END PRIVATE KEY-----"))
+      << pem;
+  EXPECT_TRUE(matches(scrub("My name is Orla van der Wick-Smith."),
+                      "My name is [A-Z][a-z]+ van der [A-Z][a-z]+-[A-Z][a-z]+\\."));
   EXPECT_TRUE(matches(scrub("Dear J. DOE,"), "Dear [A-Z]\\. [A-Z]+,"));
 }
 
@@ -73,13 +76,15 @@ TEST_F(TextScrubberTest, CheckDigitsHold) {
     for (const char c : fresh)
       if (c != ' ') plain.push_back(static_cast<char>(std::toupper(c)));
     EXPECT_EQ(iban_remainder(plain), 1) << fresh;
-    EXPECT_EQ(plain.substr(0, 2), std::string({static_cast<char>(std::toupper(iban[0])), static_cast<char>(std::toupper(iban[1]))}));
+    EXPECT_EQ(plain.substr(0, 2),
+              std::string({static_cast<char>(std::toupper(iban[0])), static_cast<char>(std::toupper(iban[1]))}));
     EXPECT_EQ(fresh.size(), std::string(iban).size());
   }
 }
 
 TEST_F(TextScrubberTest, ConsistentWithinASessionOnly) {
-  const std::string a = scrub("jane@acme.com"), b = scrub("See JANE@acme.com now", "s1"), c = scrub("jane@acme.com", "s2");
+  const std::string a = scrub("jane@acme.com"), b = scrub("See JANE@acme.com now", "s1"),
+                    c = scrub("jane@acme.com", "s2");
   EXPECT_EQ(b, "See " + a + " now");
   EXPECT_NE(a, c);
   // One number in two spellings.
@@ -100,7 +105,8 @@ TEST_F(TextScrubberTest, SameKeySameResultOtherKeyOther) {
 TEST_F(TextScrubberTest, ManyValuesOfASessionStayApart) {
   // 600 addresses into 762: without the ledger a quarter of them would collide.
   std::set<std::string> seen;
-  for (int i = 0; i < 600; ++i) seen.insert(scrub("10." + std::to_string(i / 200) + ".7." + std::to_string(i % 200 + 1)));
+  for (int i = 0; i < 600; ++i)
+    seen.insert(scrub("10." + std::to_string(i / 200) + ".7." + std::to_string(i % 200 + 1)));
   EXPECT_EQ(seen.size(), 600u);
 }
 
@@ -110,12 +116,19 @@ TEST_F(TextScrubberTest, NamesLinkTheirParts) {
   const std::string full = scrub("Customer: Orla Thistlewick", "s1", &known);
   const std::string name = full.substr(10);
   const std::string given = name.substr(0, name.find(' ')), family = name.substr(name.find(' ') + 1);
-  EXPECT_EQ(scrub("ask Orla, or THISTLEWICK", "s1", &known),
-            "ask " + given + ", or " + [&] { std::string s = family; for (char& c : s) c = static_cast<char>(std::toupper(c)); return s; }());
-  EXPECT_EQ(scrub("orla.thistlewick@acme.com", "s1", &known).substr(0, given.size() + family.size() + 1),
-            [&] { std::string s = given + "." + family; for (char& c : s) c = static_cast<char>(std::tolower(c)); return s; }());
-  EXPECT_EQ(scrub("ask Orla", "s1"), "ask Orla");               // nothing known, no context
-  EXPECT_EQ(scrub("Orlando", "s1", &known), "Orlando");         // not inside a word
+  EXPECT_EQ(
+      scrub("ask Orla, or THISTLEWICK", "s1", &known), "ask " + given + ", or " + [&] {
+        std::string s = family;
+        for (char& c : s) c = static_cast<char>(std::toupper(c));
+        return s;
+      }());
+  EXPECT_EQ(scrub("orla.thistlewick@acme.com", "s1", &known).substr(0, given.size() + family.size() + 1), [&] {
+    std::string s = given + "." + family;
+    for (char& c : s) c = static_cast<char>(std::tolower(c));
+    return s;
+  }());
+  EXPECT_EQ(scrub("ask Orla", "s1"), "ask Orla");        // nothing known, no context
+  EXPECT_EQ(scrub("Orlando", "s1", &known), "Orlando");  // not inside a word
 }
 
 TEST_F(TextScrubberTest, NamesThatAreWordsStayWords) {
@@ -135,7 +148,8 @@ TEST_F(TextScrubberTest, KnownNumbersAreFoundWithoutContext) {
 }
 
 TEST_F(TextScrubberTest, JsonStaysJsonByteForByteAround) {
-  const std::string text = "{ \"b\" : 1.50, \"a\":\"jane@acme.com\",\t\"big\": 12345678901234567890, \"z\":[true,null, \"x\\u0041\"] }";
+  const std::string text =
+      "{ \"b\" : 1.50, \"a\":\"jane@acme.com\",\t\"big\": 12345678901234567890, \"z\":[true,null, \"x\\u0041\"] }";
   const std::string out = scrub(text);
   ASSERT_TRUE(parse_json(out)) << out;
   const size_t at = text.find("jane@"), end = out.find(".example\"");
@@ -169,7 +183,8 @@ TEST_F(TextScrubberTest, NumbersInJson) {
 }
 
 TEST_F(TextScrubberTest, ActionsOfTheRules) {
-  use("[types]\nemail = 'mask'\nip = 'remove'\ncard = 'none'\n[[rule]]\nname = 'ticket'\npattern = 'T-\\d+'\naction = 'mask'\n"
+  use("[types]\nemail = 'mask'\nip = 'remove'\ncard = 'none'\n[[rule]]\nname = 'ticket'\npattern = 'T-\\d+'\naction = "
+      "'mask'\n"
       "[allow]\nvalues = ['Help@Acme.com']");
   EXPECT_EQ(scrub("a@x.org b@x.org a@x.org 10.1.2.3 4111111111111111 T-12 help@acme.com"),
             "[EMAIL_1] [EMAIL_2] [EMAIL_1]  4111111111111111 [TICKET_1] help@acme.com");

@@ -1,5 +1,5 @@
-// A store in memory, for tests of rooms that only need its calls and keys: no sealing, no roles, no files but artefacts'
-// folder. Keys are fixed, so everything is reproducible.
+// A store in memory, for tests of rooms that only need its calls and keys: no sealing, no roles, no files but
+// artefacts' folder. Keys are fixed, so everything is reproducible.
 #pragma once
 
 #include <filesystem>
@@ -57,7 +57,8 @@ class FakeStore : public store::Store {
   const store::Info& opened_info() const override { return info_; }
   Result<store::Tag> content_tag(std::string_view content, std::optional<int64_t> time_ms, uint64_t n) const override {
     store::Tag tag;
-    const Digest d = keyed("tag", std::string(content) + "/" + std::to_string(time_ms.value_or(0)) + "/" + std::to_string(n));
+    const Digest d =
+        keyed("tag", std::string(content) + "/" + std::to_string(time_ms.value_or(0)) + "/" + std::to_string(n));
     std::copy_n(d.begin(), tag.size(), tag.begin());
     return tag;
   }

@@ -9,7 +9,8 @@
 
 namespace slm::test {
 
-inline Call make_call(std::string session, std::string_view user, std::string_view answer, std::string_view system = "Route it.") {
+inline Call make_call(std::string session, std::string_view user, std::string_view answer,
+                      std::string_view system = "Route it.") {
   Call call;
   call.meta.session = std::move(session);
   call.meta.source = "src_1";

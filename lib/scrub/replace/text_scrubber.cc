@@ -128,7 +128,11 @@ Result<ScrubbedText> TextScrubber::scrub_plain(std::string_view text, std::strin
       out.typed += text.substr(at, f.begin - at);
       out.typed += placeholder(rules_->type_name(f.type)) + "]";
     }
-    if (options.see != nullptr) (*options.see)({f.type, f.begin, f.end, value, fresh});
+    if (options.see != nullptr) {
+      const bool whole = options.whole_end != 0;
+      (*options.see)(
+          {f.type, options.at + (whole ? 0 : f.begin), whole ? options.whole_end : options.at + f.end, value, fresh});
+    }
     out.changed = out.changed || action != Action::kNone;
     at = f.end;
   }
@@ -160,13 +164,20 @@ Result<ScrubbedText> TextScrubber::scrub_json(std::string_view text, const Scope
       const bool plain = token.find('\\') == std::string_view::npos;
       const std::string unescaped = plain ? std::string() : json_unescape(token);
       const std::string_view value = plain ? token.substr(1, token.size() - 2) : std::string_view(unescaped);
-      SLM_TRY(const ScrubbedText inner, scrub_any(value, scalar.label, scope, options, depth + 1));
+      Options within = options;
+      if (options.whole_end == 0) {
+        within.at = options.at + scalar.begin + (plain ? 1 : 0);
+        within.whole_end = plain ? 0 : options.at + scalar.end;
+      }
+      SLM_TRY(const ScrubbedText inner, scrub_any(value, scalar.label, scope, within, depth + 1));
       if (!inner.changed && inner.typed == (options.typed ? value : std::string_view{})) continue;
       put(scalar.begin, scalar.end, inner.changed ? json_escape(inner.text) : std::string(token),
           options.typed ? json_escape(inner.typed) : std::string());
       out.changed = out.changed || inner.changed;
     } else if (token.size() >= 7 && is_number_literal(token)) {
-      SLM_TRY(const ScrubbedText inner, scrub_plain(token, scalar.label, scope, options, true));
+      Options within = options;
+      if (options.whole_end == 0) within.at = options.at + scalar.begin;
+      SLM_TRY(const ScrubbedText inner, scrub_plain(token, scalar.label, scope, within, true));
       if (!inner.changed) continue;
       // Still a number if it can be one; a mask is a string, nothing is null.
       const bool stays = is_number_literal(inner.text) && (inner.text.size() == 1 || inner.text[0] != '0');

@@ -39,7 +39,7 @@ struct ScrubbedText {
 // What is to be seen of each value found, in order: for --try and the gate.
 struct Seen {
   TypeIndex type;
-  size_t begin, end;  // bytes of the text given; inside JSON, of the value's own token
+  size_t begin, end;  // bytes of the text given; for a JSON string with escapes, its whole token
   std::string_view value;
   std::string_view replacement;
 };
@@ -51,6 +51,8 @@ class TextScrubber {
   struct Options {
     bool typed = false;
     const std::function<void(const Seen&)>* see = nullptr;
+    // Where the text stands in a larger one, for `see`: its begin, and its end if only the whole can be pointed at.
+    size_t at = 0, whole_end = 0;
   };
   // `label`: see Detector::find.
   Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);

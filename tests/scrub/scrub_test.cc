@@ -1,0 +1,330 @@
+#include "scrub/scrub.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/file.h"
+#include "dataset/view.h"
+#include "schema/artifacts.h"
+#include "support/fake_store.h"
+#include "support/scrub_calls.h"
+
+namespace slm::scrub {
+namespace {
+
+using Space = store::Store::Space;
+
+std::string user_text(const Call& call) { return content_text(call.body.messages[1].as_object()); }
+
+class ScrubTest : public ::testing::Test {
+ protected:
+  ScrubTest()
+      : dir_(std::filesystem::path(testing::TempDir()) / fmt::format("slm_scrub_{}", ::getpid())), store_(dir_) {
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+    options_.clock = clock_.get();
+  }
+  ~ScrubTest() override { std::filesystem::remove_all(dir_); }
+
+  ScrubResult run() {
+    auto out = run_scrub(store_, options_);
+    EXPECT_TRUE(out) << (out ? "" : out.error().message);
+    return out ? std::move(*out) : ScrubResult{};
+  }
+  Error run_error() {
+    auto out = run_scrub(store_, options_);
+    EXPECT_FALSE(out);
+    return out ? Error{} : out.error();
+  }
+  CallId add(std::string session, std::string_view user, std::string_view answer) {
+    return store_.add(test::make_call(std::move(session), user, answer));
+  }
+  std::vector<Call> curated() { return store_.read(Space::kCurated); }
+
+  std::filesystem::path dir_;
+  test::FakeStore store_;
+  std::unique_ptr<Clock> clock_ = fixed_clock(1'700'000'000'000, 10);
+  ScrubOptions options_;
+};
+
+TEST_F(ScrubTest, ReplacesInEveryFieldAndKeepsTheRest) {
+  Call call = test::make_call("s1", "My name is Orla Wick, write to orla@acme.com", "ok");
+  call.body.messages.push_back(
+      {{"role", "assistant"},
+       {"content", nullptr},
+       {"tool_calls",
+        {{{"id", "c1"},
+          {"type", "function"},
+          {"function", {{"name", "find"}, {"arguments", "{\"mail\": \"orla@acme.com\", \"n\": 1.50}"}}}}}}});
+  call.body.messages.push_back({{"role", "tool"}, {"tool_call_id", "c1"}, {"content", "{\"customer\":\"Orla Wick\"}"}});
+  call.body.choices[0].at("message").as_object()["content"] = "Dear Ms Wick, it is done.";
+  call.body.truth = {{"role", "assistant"}, {"content", "Dear Ms Wick, done."}};
+  call.meta.has_truth = true;
+  call.meta.time_ms = 1'700'000'000'000;
+  store_.add(call);
+  const ScrubResult result = run();
+  EXPECT_EQ(result.n_added, 1);
+  ASSERT_EQ(curated().size(), 1u);
+  const std::string all = store_.stored(Space::kCurated)[0].body;
+  for (const char* secret : {"Orla", "Wick", "orla", "acme"})
+    EXPECT_EQ(all.find(secret), std::string::npos) << secret << all;
+  const Call out = curated()[0];
+  // The same person everywhere.
+  const std::string record(out.body.messages[3].at("content").as_string());
+  const std::string name = record.substr(13, record.size() - 15), family = name.substr(name.find(' ') + 1);
+  EXPECT_EQ(user_text(out).substr(0, 12 + name.size()), "My name is " + name + ",");
+  EXPECT_EQ(content_text(*answer_of(out.body)), "Dear Ms " + family + ", it is done.");
+  EXPECT_EQ(content_text(out.body.truth.as_object()), "Dear Ms " + family + ", done.");
+  const std::string arguments(out.body.messages[2].at("tool_calls").at(0).at("function").at("arguments").as_string());
+  EXPECT_NE(arguments.find(", \"n\": 1.50}"), std::string::npos);
+  EXPECT_EQ(out.meta.time_ms, call.meta.time_ms);
+  EXPECT_EQ(out.meta.raw_group, store_.stored(Space::kRaw)[0].group);
+  EXPECT_EQ(result.report.found.at("email"), 2);
+}
+
+TEST_F(ScrubTest, NamesFoundLaterInASessionCountForAllOfIt) {
+  add("s1", "Orla Wick was here", "ok");
+  add("s2", "Orla Wick was here too", "ok");
+  add("s1", "My name is Orla Wick", "fine");
+  run();
+  EXPECT_EQ(user_text(curated()[0]).find("Orla"), std::string::npos);
+  EXPECT_EQ(user_text(curated()[1]), "Orla Wick was here too");
+}
+
+TEST_F(ScrubTest, DropsByReasonAndAddsUp) {
+  add("s1", "a first question about chairs", "good");
+  add("s1", "a first question about chairs", "good");   // exact
+  add("s2", "A first question  about chairs", "good");  // near
+  Call call = test::make_call("s3", "x", "");
+  store_.add(call);  // empty
+  call = test::make_call("s3", "y", "half an ans");
+  call.body.choices[0].as_object()["finish_reason"] = "length";
+  store_.add(call);
+  call = test::make_call("s3", "z", "I'm sorry, but I can't assist with that.");
+  store_.add(call);
+  call = test::make_call("s3", "w", "x");
+  call.body.choices.clear();
+  call.body.error = {{"message", "boom"}};
+  store_.add(call);
+  call = test::make_call("s4", "hello there, how are you", "Fine, and you?");
+  call.meta.flags.hci = true;
+  store_.add(call);
+  call = test::make_call("s5", "a call of a session that failed", "wrong");
+  call.meta.flags.bad_session = true;
+  store_.add(call);
+  options_.no_hci = true;
+  const ScrubResult result = run();
+  EXPECT_EQ(result.report.dropped, (std::map<std::string, int64_t>{{"exact_duplicate", 1},
+                                                                   {"near_duplicate", 1},
+                                                                   {"empty", 1},
+                                                                   {"truncated", 1},
+                                                                   {"refused", 1},
+                                                                   {"error", 1},
+                                                                   {"hci", 1}}));
+  EXPECT_EQ(result.report.n_in, 9);
+  EXPECT_EQ(result.report.n_out, 2);
+  EXPECT_TRUE(curated()[1].meta.flags.bad_session);
+  const auto manifest = read_current(dir_, kStep);
+  ASSERT_TRUE(manifest) << manifest.error().message;
+  EXPECT_EQ(manifest->n_in, 9);
+  EXPECT_EQ(manifest->outputs.at("curated"), *curated_digest(store_, "test"));
+  EXPECT_EQ(load_report(dir_)->dropped, result.report.dropped);
+}
+
+TEST_F(ScrubTest, KeepDuplicatesKeepsThemOnOneSide) {
+  const std::string mail =
+      "Good morning, my name is {}, the parcel with my garden chairs has not come although you said Tuesday.";
+  for (int i = 0; i < 20; ++i)
+    add("s" + std::to_string(i), fmt::format(fmt::runtime(mail), i % 2 ? "Orla Wick" : "Tom Baxter"), "delivery");
+  options_.keep_duplicates = true;
+  run();
+  ASSERT_EQ(curated().size(), 20u);
+  std::set<std::string> sides;
+  for (const Call& call : curated()) sides.insert(call.meta.split + "/" + dataset::group_of(call.meta));
+  EXPECT_EQ(sides.size(), 1u);
+}
+
+TEST_F(ScrubTest, PlaceholdersMakeCopiesAlike) {
+  add("s1", "Please call Orla Wick, customer Orla Wick, mail orla.wick@acme.com, card 4111 1111 1111 1111.", "ok");
+  add("s2", "Please call Tom Baxter, customer Tom Baxter, mail tb77@other.org, card 5555 5555 5555 4444.", "ok");
+  EXPECT_EQ(run().report.dropped.at("near_duplicate"), 1);
+}
+
+TEST_F(ScrubTest, SidesFollowTheKeyAndTheShares) {
+  for (int i = 0; i < 2000; ++i) {
+    Call call =
+        test::make_call("ses" + std::to_string(i / 2), fmt::format("question {} number {}", i * 7919 % 10007, i),
+                        fmt::format("answer {}", i * 31 % 997));
+    if (i % 20 == 0) call.meta.group = "case" + std::to_string(i % 100);
+    store_.add(call);
+  }
+  options_.validation = 0.10;
+  options_.test = 0.45;
+  const ScrubResult result = run();
+  std::map<std::string, std::string> side_of;
+  for (const Call& call : curated()) {
+    const auto [it, is_new] = side_of.try_emplace(dataset::group_of(call.meta), call.meta.split);
+    EXPECT_EQ(it->second, call.meta.split);
+  }
+  const double n = static_cast<double>(result.report.n_groups);
+  EXPECT_EQ(side_of.size(), static_cast<size_t>(result.report.n_groups));
+  EXPECT_NEAR(static_cast<double>(result.report.split_groups.at("test")) / n, 0.45, 0.05);
+  EXPECT_NEAR(static_cast<double>(result.report.split_groups.at("validation")) / n, 0.10, 0.03);
+}
+
+TEST_F(ScrubTest, NothingNewChangesNothing) {
+  add("s1", "one question", "one");
+  const ScrubResult first = run();
+  EXPECT_TRUE(first.changed);
+  const auto before = store_.stored(Space::kCurated).size();
+  const ScrubResult second = run();
+  EXPECT_FALSE(second.changed);
+  EXPECT_EQ(second.artifact, first.artifact);
+  EXPECT_EQ(second.report.n_out, 1);
+  EXPECT_EQ(store_.stored(Space::kCurated).size(), before);
+}
+
+TEST_F(ScrubTest, LaterCallsAreAppendedAndOldSidesStay) {
+  for (int i = 0; i < 40; ++i)
+    add("s" + std::to_string(i), fmt::format("question {} about thing {}", i * 37 % 41, i), "a");
+  run();
+  std::map<std::string, std::string> sides;
+  for (const Call& call : curated()) sides[call.meta.session] = call.meta.split;
+  const std::string first_bodies = [&] {
+    std::string s;
+    for (const auto& c : store_.stored(Space::kCurated)) s += c.body;
+    return s;
+  }();
+  for (int i = 20; i < 60; ++i)
+    add("s" + std::to_string(i), fmt::format("a later matter {} with part {}", i * 53 % 61, i), "b");
+  options_.test = 0.6;  // other shares hold for new groups only
+  const ScrubResult result = run();
+  EXPECT_EQ(result.n_added, 40);
+  EXPECT_EQ(result.n_other_rules, 40);
+  EXPECT_EQ(result.report.n_in, 80);
+  EXPECT_EQ(result.report.n_out, 80);
+  for (const Call& call : curated())
+    if (const auto it = sides.find(call.meta.session); it != sides.end())
+      EXPECT_EQ(call.meta.split, it->second) << call.meta.session;
+  std::string bodies;
+  for (size_t i = 0; i < 40; ++i) bodies += store_.stored(Space::kCurated)[i].body;
+  EXPECT_EQ(bodies, first_bodies);
+}
+
+TEST_F(ScrubTest, ACopyThatComesLaterJoinsTheFirstOnesGroup) {
+  const std::string mail =
+      "Good morning, the parcel with my garden chairs has not come yet although you said it would be here on Tuesday.";
+  for (int i = 0; i < 30; ++i)
+    add("s" + std::to_string(i),
+        mail + fmt::format(" Chair {} of set {} in colour {}.", i * 7919, i * 104729, i * 1299709), "delivery");
+  run();
+  std::map<std::string, std::string> side_of;
+  for (const Call& call : curated()) side_of[call.meta.session] = call.meta.split;
+  for (int i = 0; i < 30; ++i) {
+    const std::string session = "later" + std::to_string(i);
+    add(session, mail + fmt::format(" Chair {} of set {} in colour {}!", i * 7919, i * 104729, i * 1299709),
+        "delivery");
+    add(session, fmt::format("And another thing {}: do you have lamps of model {}?", i * 15485863, i * 32452843),
+        "stock");
+  }
+  run();
+  int joined = 0;
+  for (const Call& call : curated()) {
+    if (!call.meta.session.starts_with("later")) continue;
+    const std::string original = "s" + call.meta.session.substr(5);
+    if (dataset::group_of(call.meta) != original) continue;
+    ++joined;
+    EXPECT_EQ(call.meta.split, side_of[original]);
+  }
+  EXPECT_GE(joined, 25);
+}
+
+TEST_F(ScrubTest, GateStopsBeforeAnythingIsWritten) {
+  add("s1", "My name is Orla Wick, mail orla@acme.com", "ok");
+  const auto key = dir_ / "key.jsonl";
+  ASSERT_TRUE(write_file_atomic(
+      key, "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n{\"type\":\"person\",\"value\":\"Orla Wick\"}\n"));
+  options_.answer_key = key;
+  options_.rules = *parse_rules("[types]\nemail = 'none'", "r");
+  const ScrubResult stopped = run();
+  EXPECT_EQ(stopped.gate_failures, "email recall 0.000 (bound 0.950)");
+  EXPECT_FALSE(stopped.changed);
+  EXPECT_TRUE(store_.stored(Space::kCurated).empty());
+  EXPECT_FALSE(current_artifact(dir_, kStep));
+  options_.rules = {};
+  const ScrubResult result = run();
+  EXPECT_EQ(result.gate_failures, "");
+  ASSERT_EQ(result.report.gate.size(), 2u);
+  EXPECT_EQ(result.report.gate[0].n_planted, 1);
+  EXPECT_EQ(result.report.gate[0].n_left, 0);
+}
+
+TEST_F(ScrubTest, AnswerKeyWithoutAMatchIsNotAPass) {
+  add("s1", "nothing private", "ok");
+  const auto key = dir_ / "key.jsonl";
+  ASSERT_TRUE(write_file_atomic(key, "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n"));
+  options_.answer_key = key;
+  EXPECT_NE(run().gate_failures, "");
+  EXPECT_TRUE(store_.stored(Space::kCurated).empty());
+}
+
+TEST_F(ScrubTest, EmptyStoreAndBadShares) {
+  const ScrubResult nothing = run();
+  EXPECT_FALSE(nothing.changed);
+  EXPECT_EQ(nothing.artifact, "");
+  options_.test = 0.95;
+  EXPECT_EQ(run_error().code, ErrorCode::kUsage);
+}
+
+TEST_F(ScrubTest, InterruptLosesNothing) {
+  for (int i = 0; i < 10; ++i) add("s" + std::to_string(i), fmt::format("question {}", i * 37), "a");
+  interrupt_flag() = true;
+  EXPECT_EQ(run_error().code, ErrorCode::kInterrupted);
+  interrupt_flag() = false;
+  EXPECT_EQ(run().report.n_in, 10);
+}
+
+TEST_F(ScrubTest, SameStoreSameBytes) {
+  for (int i = 0; i < 30; ++i)
+    add("s" + std::to_string(i % 7), fmt::format("I am Orla Wick, mail o{}@acme.com, item {}", i, i * 7919), "ok");
+  test::FakeStore other(dir_ / "other");
+  std::filesystem::create_directories(dir_ / "other");
+  other.stored(Space::kRaw) = store_.stored(Space::kRaw);
+  const ScrubResult a = run();
+  const auto b = run_scrub(other, options_);
+  ASSERT_TRUE(b);
+  EXPECT_EQ(a.artifact, b->artifact);
+  for (size_t i = 0; i < store_.stored(Space::kCurated).size(); ++i)
+    EXPECT_EQ(store_.stored(Space::kCurated)[i].body, other.stored(Space::kCurated)[i].body);
+}
+
+TEST(Report, ThereAndBackAndRefusesDamage) {
+  Report r;
+  r.n_in = 5;
+  r.n_out = 3;
+  r.dropped = {{"empty", 2}};
+  r.found = {{"email", 4}};
+  r.linked_groups = {"ses_1"};
+  r.gate = {{.type = "email",
+             .n_planted = 4,
+             .n_left = 1,
+             .n_found = 5,
+             .n_false = 1,
+             .bound_recall = 0.7,
+             .bound_false = 0.3}};
+  const json::object value = to_json(r);
+  const auto back = report_from_json(value);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(to_json(*back), value);
+  json::object damaged = value;
+  damaged["n_in"] = "five";
+  EXPECT_FALSE(report_from_json(damaged));
+}
+
+}  // namespace
+}  // namespace slm::scrub
