@@ -22,22 +22,22 @@
 namespace slm::cluster {
 
 struct TaskInfo {
-  TaskId id;                 // permanent, e.g. "t03"
-  std::string name;          // from terms that occur in scrubbed text of ≥ 20 sessions; public
+  TaskId id;         // permanent, e.g. "t03"
+  std::string name;  // from terms that occur in scrubbed text of ≥ 20 sessions; public
   score::TaskKind kind = score::TaskKind::kOpenText;
   int64_t n_calls = 0, n_sessions = 0, n_outliers = 0;
-  int64_t n_in_tokens = 0, n_out_tokens = 0;   // as billed; estimated at 4 bytes a token where the log has none
-  int64_t p50_tokens = 0, p99_tokens = 0;      // of in + out
+  int64_t n_in_tokens = 0, n_out_tokens = 0;  // as billed; estimated at 4 bytes a token where the log has none
+  int64_t p50_tokens = 0, p99_tokens = 0;     // of in + out
   double call_share = 0, token_share = 0, cost_share = 0;
-  std::string model;         // the logged model most calls used
-  bool excluded = false;     // tasks.toml says so
-  double cohesion = 0;       // mean cosine of its calls to its centroid
+  std::string model;      // the logged model most calls used
+  bool excluded = false;  // tasks.toml says so
+  double cohesion = 0;    // mean cosine of its calls to its centroid
 };
 
 struct Assignment {
   TaskId task;
-  bool outlier = false;      // far from every centroid
-  float similarity = 0;      // cosine to the task's centroid
+  bool outlier = false;  // far from every centroid
+  float similarity = 0;  // cosine to the task's centroid
 };
 
 class TaskMap {
@@ -53,6 +53,7 @@ class TaskMap {
 
   struct Impl;  // embedder and centroids
   TaskMap(std::shared_ptr<const Impl> impl, std::vector<TaskInfo> tasks);
+  const Impl& impl() const { return *impl_; }
 
  private:
   std::shared_ptr<const Impl> impl_;
@@ -63,7 +64,7 @@ class TaskMap {
 // embed again. Ids only, but sealed beside the map.
 struct AssignedCall {
   CallId id;
-  uint16_t task = 0;   // index into TaskMap::tasks()
+  uint16_t task = 0;  // index into TaskMap::tasks()
   bool outlier = false;
 };
 

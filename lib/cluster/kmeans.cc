@@ -88,11 +88,15 @@ std::vector<size_t> greedy_seeds(const DenseMatrix& points, size_t k, Prng& prng
   return seeds;
 }
 
+DenseMatrix rows_of(const DenseMatrix& points, const std::vector<size_t>& rows) {
+  DenseMatrix out(rows.size(), points.n_columns);
+  for (size_t i = 0; i < rows.size(); ++i) std::copy_n(points.row(rows[i]), points.n_columns, out.row(i));
+  return out;
+}
+
 // Lloyd's iterations from the seeds, by faiss.
-Result<DenseMatrix> lloyd(const DenseMatrix& points, const std::vector<size_t>& seeds, int n_iterations) {
-  const size_t width = points.n_columns, k = seeds.size();
-  DenseMatrix centroids(k, width);
-  for (size_t i = 0; i < k; ++i) std::copy_n(points.row(seeds[i]), width, centroids.row(i));
+Result<DenseMatrix> lloyd(const DenseMatrix& points, DenseMatrix centroids, int n_iterations) {
+  const size_t width = points.n_columns, k = centroids.n_rows;
   if (k == points.n_rows) return centroids;
   try {
     faiss::ClusteringParameters parameters;
@@ -223,14 +227,22 @@ Result<KMeansResult> spherical_kmeans(const DenseMatrix& points, const KMeansOpt
                                                   n_distinct, n_distinct));
   KMeansResult best;
   best.objective = -1;
-  Prng prng(options.seed);
-  for (int run = 0; run < std::max(1, options.n_runs); ++run) {
-    SLM_TRY(auto centroids, lloyd(points, greedy_seeds(points, options.k, prng), options.n_iterations));
+  const auto run = [&](DenseMatrix seeds) -> Result<KMeansResult> {
+    SLM_TRY(auto centroids, lloyd(points, std::move(seeds), options.n_iterations));
     auto nearest = nearest_centroids(points, centroids);
     fill_empty(points, nearest, centroids);
     double objective = 0;
     for (const float similarity : nearest.similarities) objective += similarity;
-    if (objective > best.objective) best = {std::move(nearest.labels), std::move(centroids), objective};
+    return KMeansResult{std::move(nearest.labels), std::move(centroids), objective};
+  };
+  Prng prng(options.seed);
+  for (int i = 0; i < std::max(1, options.n_runs); ++i) {
+    SLM_TRY(auto result, run(rows_of(points, greedy_seeds(points, options.k, prng))));
+    if (result.objective > best.objective) best = std::move(result);
+  }
+  if (options.earlier != nullptr) {
+    SLM_TRY(auto result, run(mean_directions(points, *options.earlier, options.k)));
+    if (result.objective * 1.01 >= best.objective) best = std::move(result);
   }
   if (options.n_passes > 0) {
     local_search(points, best.labels, options.k, options.n_passes);

@@ -21,6 +21,9 @@ struct KMeansOptions {
   int n_runs = 5;         // the best objective of so many seedings
   int n_iterations = 50;  // Lloyd, each run
   int n_passes = 20;      // local search over the best run, at most; 0 = none
+  // Labels of an earlier clustering of these points, all below k: one more run starts from them, and is taken unless
+  // another is better by a hundredth, so that a refit changes no more than it must.
+  const std::vector<uint32_t>* earlier = nullptr;
 };
 
 struct KMeansResult {
