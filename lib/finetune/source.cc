@@ -26,7 +26,8 @@ Result<std::vector<nn::RowBatch>> ShuffledSource::next() {
       ++epoch_;
       at_ = 0;
       order_epoch();
-      if (!step.empty() && sequences_.size() >= static_cast<size_t>(options_.batch)) break;  // epochs don't share a step
+      if (!step.empty() && sequences_.size() >= static_cast<size_t>(options_.batch))
+        break;  // epochs don't share a step
     }
     step.push_back(sequences_[order_[at_++]]);
   }
@@ -38,7 +39,8 @@ json::object ShuffledSource::position() const { return {{"epoch", epoch_}, {"at"
 Status ShuffledSource::seek(const json::object& position) {
   const auto epoch = get_int(position, "epoch"), at = get_int(position, "at");
   if (!epoch || !at || *epoch < 0 || *at < 0 || *at > static_cast<int64_t>(order_.size()))
-    return fail(ErrorCode::kManifestMismatch, fmt::format("checkpoint: no such position among {} examples", order_.size()));
+    return fail(ErrorCode::kManifestMismatch,
+                fmt::format("checkpoint: no such position among {} examples", order_.size()));
   epoch_ = *epoch;
   at_ = static_cast<size_t>(*at);
   order_epoch();

@@ -70,7 +70,8 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
     const auto* candidates = selection.find(task.id);
     const auto* chosen = candidates == nullptr ? nullptr : candidates->chosen();
     if (chosen == nullptr)
-      return fail(ErrorCode::kManifestMismatch, fmt::format("select chose no model for {} whose weights are here", task.id.value),
+      return fail(ErrorCode::kManifestMismatch,
+                  fmt::format("select chose no model for {} whose weights are here", task.id.value),
                   "slmconv models add DIR, then slmconv select; or --base DIR");
     path = chosen->path;
   }
@@ -85,19 +86,23 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   return {};
 }
 
-Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context, const Setting& setting, const TaskChoice& choice) {
+Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context, const Setting& setting,
+                                                     const TaskChoice& choice) {
   std::vector<const cluster::TaskInfo*> out;
   for (const auto& name : choice.tasks) {
     const auto* task = setting.tasks.map.find(std::string_view(name));
     if (task == nullptr)
-      return fail(ErrorCode::kBadInput, fmt::format("no task {} among {}", name, setting.tasks.map.tasks().size()), "slmconv report tasks");
+      return fail(ErrorCode::kBadInput, fmt::format("no task {} among {}", name, setting.tasks.map.tasks().size()),
+                  "slmconv report tasks");
     out.push_back(task);
   }
   if (!choice.all) return out;
   for (const auto& task : setting.tasks.map.tasks()) {
     if (task.excluded || std::find(out.begin(), out.end(), &task) != out.end()) continue;
     if (task.kind == score::TaskKind::kOpenText) {
-      context.progress.note(fmt::format("{} ({}): left out: free text can't be measured; name it to train it all the same", task.id.value, task.name));
+      context.progress.note(
+          fmt::format("{} ({}): left out: free text can't be measured; name it to train it all the same", task.id.value,
+                      task.name));
       continue;
     }
     out.push_back(&task);
@@ -110,7 +115,8 @@ size_t index_of(const Setting& setting, const cluster::TaskInfo& task) {
 }
 
 // Rows of one side, at most `limit` of them by keyed hash of the id, so that a limit picks no part of the log.
-Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting& setting, const cluster::TaskInfo& task, Side side, int64_t limit) {
+Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting& setting, const cluster::TaskInfo& task,
+                                      Side side, int64_t limit) {
   auto rows = setting.view.select({.task = static_cast<uint32_t>(index_of(setting, task)), .side = side});
   if (limit <= 0 || static_cast<int64_t>(rows.size()) <= limit) return rows;
   std::vector<std::pair<std::string, uint32_t>> keyed;
@@ -126,8 +132,8 @@ Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting&
   return rows;
 }
 
-Result<Examples> load_examples(const TaskContext& context, const Setting& setting, const Base& base, const cluster::TaskInfo& task,
-                               const std::vector<uint32_t>& rows) {
+Result<Examples> load_examples(const TaskContext& context, const Setting& setting, const Base& base,
+                               const cluster::TaskInfo& task, const std::vector<uint32_t>& rows) {
   Examples out;
   out.n_in = static_cast<int64_t>(rows.size());
   SLM_TRY(out.digest, setting.view.digest(context.store, rows));
@@ -138,7 +144,8 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
       ++out.dropped["no_answer"];
       return {};
     }
-    if (const auto* truth = call.body.truth.if_object(); truth != nullptr && !score::grade(task.kind, *answer, *truth).exact) {
+    if (const auto* truth = call.body.truth.if_object();
+        truth != nullptr && !score::grade(task.kind, *answer, *truth).exact) {
       ++out.dropped["answer_wrong"];
       return {};
     }
@@ -156,8 +163,8 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
   return out;
 }
 
-Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base, const cluster::TaskInfo& task,
-                           const TaskSettings& settings) {
+Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base,
+                           const cluster::TaskInfo& task, const TaskSettings& settings) {
   TaskData data;
   data.task = &task;
   SLM_TRY(const auto train_rows, rows_of(context, setting, task, Side::kTrain, settings.max_examples));
@@ -165,10 +172,13 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty())
-    return fail(ErrorCode::kBadInput, fmt::format("task {} ({}) has no call to train on: {} on the training side, none of use", task.id.value, task.name, data.train.n_in),
+    return fail(ErrorCode::kBadInput,
+                fmt::format("task {} ({}) has no call to train on: {} on the training side, none of use", task.id.value,
+                            task.name, data.train.n_in),
                 "slmconv report tasks");
   const auto n = static_cast<double>(data.train.sequences.size());
-  data.n_steps = std::max<int64_t>(1, std::llround(std::ceil(n * settings.epochs / static_cast<double>(settings.batch))));
+  data.n_steps =
+      std::max<int64_t>(1, std::llround(std::ceil(n * settings.epochs / static_cast<double>(settings.batch))));
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
   return data;
 }
@@ -189,10 +199,13 @@ TrainOptions train_options(const TaskData& data, const TaskSettings& settings, s
 
 nn::TrainPlan memory_plan(const Base& base, const TaskData& data, const TaskSettings& settings) {
   return nn::plan_train(base.config, settings.dtype,
-                        {.batch_tokens = std::min(settings.max_batch_tokens, settings.batch * data.train.longest), .longest = data.train.longest, .rank = settings.lora.rank});
+                        {.batch_tokens = std::min(settings.max_batch_tokens, settings.batch * data.train.longest),
+                         .longest = data.train.longest,
+                         .rank = settings.lora.rank});
 }
 
-Manifest planned_manifest(const Setting& setting, const Base& base, const TaskData& data, const TaskSettings& settings) {
+Manifest planned_manifest(const Setting& setting, const Base& base, const TaskData& data,
+                          const TaskSettings& settings) {
   Manifest m;
   m.step = "finetune";
   m.seed = settings.seed;
@@ -215,7 +228,9 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
               {"n_steps", data.n_steps},
               {"n_validations", settings.n_validations},
               {"patience", settings.patience},
-              {"dtype", settings.dtype == nn::DType::kFloat32 ? "float32" : settings.dtype == nn::DType::kBFloat16 ? "bfloat16" : "auto"}};
+              {"dtype", settings.dtype == nn::DType::kFloat32    ? "float32"
+                        : settings.dtype == nn::DType::kBFloat16 ? "bfloat16"
+                                                                 : "auto"}};
   m.inputs = {{"tasks", setting.tasks.manifest.digest()},
               {"base", base.digest},
               {"train", data.train.digest},
@@ -237,14 +252,17 @@ Status load_weights(const TaskSettings& settings, Base& base) {
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   auto device = nn::guarded([&]() -> Result<at::Device> { return at::Device(settings.device); });
-  if (!device) return fail(ErrorCode::kUsage, fmt::format("no such device: {}", settings.device), "use --device cpu or cuda");
+  if (!device)
+    return fail(ErrorCode::kUsage, fmt::format("no such device: {}", settings.device), "use --device cpu or cuda");
   options.device = *device;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
 }
 
 // Checkpoints lie sealed: weights count as curated data.
-fs::path checkpoint_path(const fs::path& store, const std::string& task) { return artifact_dir(store, "finetune", fmt::format("checkpoint.{}", task)); }
+fs::path checkpoint_path(const fs::path& store, const std::string& task) {
+  return artifact_dir(store, "finetune", fmt::format("checkpoint.{}", task));
+}
 
 class TaskRun {
  public:
@@ -255,9 +273,12 @@ class TaskRun {
     const auto& task = *data_.task;
     const std::string identity = manifest.input_digest();
     SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
-    ShuffledSource source(std::move(data_.train.sequences), {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
+    ShuffledSource source(
+        std::move(data_.train.sequences),
+        {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
     Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
-    trainer.set_validation(pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
+    trainer.set_validation(
+        pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {
@@ -269,24 +290,32 @@ class TaskRun {
     std::string metrics;
     TrainHooks hooks;
     hooks.on_step = [&](const StepReport& r) {
-      metrics += json::serialize(json::object{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}}) + '\n';
-      context_.progress.advance(static_cast<uint64_t>(r.step), fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
+      metrics += json::serialize(
+                     json::object{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}}) +
+                 '\n';
+      context_.progress.advance(static_cast<uint64_t>(r.step),
+                                fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
     };
     hooks.on_validation = [&](const ValidationReport& r) {
-      metrics += json::serialize(json::object{{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}}) + '\n';
+      metrics += json::serialize(
+                     json::object{{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}}) +
+                 '\n';
     };
     hooks.save = [&](const Bytes& bytes) -> Status {
       SLM_CHECK(make_dirs(checkpoint.parent_path()));
       return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
     };
-    context_.progress.start(fmt::format("finetune {} {}", task.id.value, task.name), static_cast<uint64_t>(data_.n_steps));
+    context_.progress.start(fmt::format("finetune {} {}", task.id.value, task.name),
+                            static_cast<uint64_t>(data_.n_steps));
     const double start_s = context_.clock.monotonic_s();
     auto result = trainer.run(hooks);
     context_.progress.finish();
     if (!result) {
       Error error = result.error();
       if (error.code == ErrorCode::kInterrupted)
-        error = {ErrorCode::kInterrupted, fmt::format("interrupted while training {}; a checkpoint was sealed", task.id.value), "the same command with --resume"};
+        error = {ErrorCode::kInterrupted,
+                 fmt::format("interrupted while training {}; a checkpoint was sealed", task.id.value),
+                 "the same command with --resume"};
       return fail(std::move(error));
     }
 
@@ -314,9 +343,12 @@ class TaskRun {
 };
 
 // Tokens a second of a whole step (forward and backward), measured on the first batches.
-Result<double> measure_speed(const TaskContext& context, const TaskData& data, const TaskSettings& settings, nn::Decoder& decoder) {
+Result<double> measure_speed(const TaskContext& context, const TaskData& data, const TaskSettings& settings,
+                             nn::Decoder& decoder) {
   SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
-  ShuffledSource source(data.train.sequences, {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
+  ShuffledSource source(
+      data.train.sequences,
+      {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
   TrainOptions options = train_options(data, settings, "");
   options.schedule.n_steps = 3;
   options.validate_every = 0;
@@ -336,13 +368,16 @@ std::string mask_of(const Sequence& s) { return fmt::format("-{} +{}", s.n_promp
 
 }  // namespace
 
-Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings) {
+Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,
+                                                const TaskSettings& settings) {
   SLM_TRY(const Setting setting, prepare(context));
   SLM_TRY(const auto chosen, choose(context, setting, choice));
   Base base;
   std::vector<TaskOutcome> outcomes;
   for (const auto* task : chosen) {
-    if (interrupted()) return fail(ErrorCode::kInterrupted, fmt::format("interrupted before {}", task->id.value), "the same command with --resume");
+    if (interrupted())
+      return fail(ErrorCode::kInterrupted, fmt::format("interrupted before {}", task->id.value),
+                  "the same command with --resume");
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(TaskData data, load_task(context, setting, base, *task, settings));
     Manifest manifest = planned_manifest(setting, base, data, settings);
@@ -357,7 +392,8 @@ Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, cons
   return outcomes;
 }
 
-Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings) {
+Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskChoice& choice,
+                                         const TaskSettings& settings) {
   SLM_TRY(const Setting setting, prepare(context));
   SLM_TRY(const auto chosen, choose(context, setting, choice));
   Base base;
@@ -369,7 +405,8 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
     const auto memory = memory_plan(base, data, settings);
     SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
     const auto n = static_cast<double>(data.train.sequences.size());
-    const double tokens = static_cast<double>(data.train.n_tokens) / n * static_cast<double>(settings.batch * data.n_steps);
+    const double tokens =
+        static_cast<double>(data.train.n_tokens) / n * static_cast<double>(settings.batch * data.n_steps);
     plans.push_back({.task = task->id.value,
                      .name = task->name,
                      .n_examples = static_cast<int64_t>(data.train.sequences.size()),

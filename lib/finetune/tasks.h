@@ -5,7 +5,8 @@
 // call is left out. Calls longer than the model's context are left out and counted, never cut.
 // Requires: a store opened as trainer, for writing; a task map; weights on disk.
 // Units: tokens; ratios in [0,1].
-// Errors: kBadInput (no such task, no examples), kUnsupportedModel, kInterrupted (a sealed checkpoint was left: go on with
+// Errors: kBadInput (no such task, no examples), kUnsupportedModel, kInterrupted (a sealed checkpoint was left: go on
+// with
 //   `resume`), kManifestMismatch (a checkpoint of other data or settings), kOutOfMemory.
 #pragma once
 
@@ -25,20 +26,20 @@
 namespace slm::finetune {
 
 struct TaskSettings {
-  std::filesystem::path base;        // model directory; empty: what select chose for each task
+  std::filesystem::path base;  // model directory; empty: what select chose for each task
   nn::LoraConfig lora;
   double learning_rate = 2e-4;
-  double warmup_ratio = 0.06;        // of all steps
+  double warmup_ratio = 0.06;  // of all steps
   double weight_decay = 0.0, clip_norm = 1.0;
-  int64_t batch = 16;                // examples a step
+  int64_t batch = 16;  // examples a step
   double epochs = 3;
-  int64_t max_steps = 0;             // 0: as the epochs say
-  int64_t max_examples = 0;          // 0: all of the training side
-  int64_t max_validation = 256;      // examples
-  int64_t max_batch_tokens = 8192;   // of a micro-batch
-  int n_validations = 8;             // spread over the run
-  int patience = 3;                  // validations without a better one
-  int64_t checkpoint_every = 200;    // steps
+  int64_t max_steps = 0;            // 0: as the epochs say
+  int64_t max_examples = 0;         // 0: all of the training side
+  int64_t max_validation = 256;     // examples
+  int64_t max_batch_tokens = 8192;  // of a micro-batch
+  int n_validations = 8;            // spread over the run
+  int patience = 3;                 // validations without a better one
+  int64_t checkpoint_every = 200;   // steps
   uint64_t seed = 1;
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";
@@ -46,8 +47,8 @@ struct TaskSettings {
 };
 
 struct TaskChoice {
-  std::vector<std::string> tasks;    // ids or names
-  bool all = false;                  // every task that can be measured
+  std::vector<std::string> tasks;  // ids or names
+  bool all = false;                // every task that can be measured
 };
 
 // What a run would do, for --dry-run.
@@ -56,7 +57,7 @@ struct TaskPlan {
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
-  double tokens_per_s = 0;           // of two measured steps
+  double tokens_per_s = 0;  // of two measured steps
   double minutes = 0;
   // One example as the loss sees it: runs of masked ('-') and trained ('+') tokens, e.g. "-97 +23".
   std::string mask;
@@ -65,7 +66,7 @@ struct TaskPlan {
 struct TaskOutcome {
   std::string task, name;
   Manifest manifest;
-  bool changed = false;              // false: the same adapter was there already
+  bool changed = false;  // false: the same adapter was there already
   TrainResult train;
 };
 
@@ -75,7 +76,9 @@ struct TaskContext {
   Progress& progress;
 };
 
-Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings);
-Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskChoice& choice, const TaskSettings& settings);
+Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,
+                                                const TaskSettings& settings);
+Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskChoice& choice,
+                                         const TaskSettings& settings);
 
 }  // namespace slm::finetune

@@ -11,11 +11,20 @@ std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '&': out += "&amp;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -46,15 +55,21 @@ std::string chart(const TaskRow& t) {
   if (!t.tuned) return "";
   constexpr double kLeft = 8, kWidth = 204, kY = 13;
   auto x = [&](double v) { return kLeft + kWidth * std::clamp(v, 0.0, 1.0); };
-  std::string svg = fmt::format(R"s(<svg width="220" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)s", ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm));
-  svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--line)" stroke-width="2"/>)s", x(0), x(1), kY, kY);
+  std::string svg = fmt::format(R"s(<svg width="220" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)s",
+                                ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm));
+  svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--line)" stroke-width="2"/>)s", x(0),
+                     x(1), kY, kY);
   if (t.base) {
-    svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--tuned)" stroke-width="3" opacity=".35"/>)s", x(std::min(*t.base, *t.tuned)), x(std::max(*t.base, *t.tuned)), kY, kY);
+    svg += fmt::format(
+        R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--tuned)" stroke-width="3" opacity=".35"/>)s",
+        x(std::min(*t.base, *t.tuned)), x(std::max(*t.base, *t.tuned)), kY, kY);
     svg += fmt::format(R"s(<circle cx="{:.1f}" cy="{}" r="5" fill="var(--base)"/>)s", x(*t.base), kY);
   }
   if (t.llm) {
-    svg += fmt::format(R"s(<rect x="{:.1f}" y="3" width="{:.1f}" height="20" fill="var(--good)" opacity=".13"/>)s", x(*t.llm - t.delta), std::max(1.0, x(*t.llm) - x(*t.llm - t.delta)));
-    svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="3" y2="23" stroke="var(--llm)" stroke-width="2"/>)s", x(*t.llm), x(*t.llm));
+    svg += fmt::format(R"s(<rect x="{:.1f}" y="3" width="{:.1f}" height="20" fill="var(--good)" opacity=".13"/>)s",
+                       x(*t.llm - t.delta), std::max(1.0, x(*t.llm) - x(*t.llm - t.delta)));
+    svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="3" y2="23" stroke="var(--llm)" stroke-width="2"/>)s",
+                       x(*t.llm), x(*t.llm));
   }
   svg += fmt::format(R"s(<circle cx="{:.1f}" cy="{}" r="6" fill="var(--tuned)"/></svg>)s", x(*t.tuned), kY);
   return svg;
@@ -65,7 +80,8 @@ std::string tile(const std::string& value, std::string_view label) {
 }
 
 std::string count_table(std::string_view first, std::string_view second, const std::map<std::string, int64_t>& rows) {
-  std::string out = fmt::format("<div class=\"card\"><table><tr><th class=\"l\">{}</th><th>{}</th></tr>\n", first, second);
+  std::string out =
+      fmt::format("<div class=\"card\"><table><tr><th class=\"l\">{}</th><th>{}</th></tr>\n", first, second);
   for (const auto& [name, n] : rows) {
     std::string words = name;
     std::replace(words.begin(), words.end(), '_', ' ');
@@ -85,53 +101,78 @@ std::string html(const ReportData& data) {
     if (t.verdict == "replace") ++replaced, share += t.call_share;
   }
   std::string out = fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>{}</h1>\n<p class=\"soft\">{} · {} · {}</p>\n",
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
+      "content=\"width=device-width,initial-scale=1\">\n"
+      "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>{}</h1>\n<p class=\"soft\">{} · {} · "
+      "{}</p>\n",
       escape(data.title), kStyle, escape(headline(data)), escape(data.title), escape(data.made), escape(data.tool));
-  if (data.demo_store) out += "<p class=\"warn\">Demonstration store: its keys come from a known seed and protect nothing.</p>\n";
-  out += "<div class=\"tiles\">\n" + tile(fmt::format("{} / {}", replaced, data.tasks.size()), "tasks a small model can take") +
-         tile(fmt::format("{:.0f} %", 100 * share), "of the calls they make") + tile(money_text(saving), "saved in 30 days") +
-         tile(fmt::format("{}", calls), "curated calls in tasks") + "</div>\n";
+  if (data.demo_store)
+    out += "<p class=\"warn\">Demonstration store: its keys come from a known seed and protect nothing.</p>\n";
+  out += "<div class=\"tiles\">\n" +
+         tile(fmt::format("{} / {}", replaced, data.tasks.size()), "tasks a small model can take") +
+         tile(fmt::format("{:.0f} %", 100 * share), "of the calls they make") +
+         tile(money_text(saving), "saved in 30 days") + tile(fmt::format("{}", calls), "curated calls in tasks") +
+         "</div>\n";
 
-  out += "<h2>Tasks and verdicts</h2>\n<div class=\"card\"><table>\n<tr><th class=\"l\">task</th><th class=\"l\">kind</th><th>calls</th>"
-         "<th class=\"l\">held-out sessions answered right</th><th>base</th><th>tuned</th><th>LLM</th><th>bound</th><th class=\"l\">verdict</th><th>saving</th></tr>\n";
+  out +=
+      "<h2>Tasks and verdicts</h2>\n<div class=\"card\"><table>\n<tr><th class=\"l\">task</th><th "
+      "class=\"l\">kind</th><th>calls</th>"
+      "<th class=\"l\">held-out sessions answered right</th><th>base</th><th>tuned</th><th>LLM</th><th>bound</th><th "
+      "class=\"l\">verdict</th><th>saving</th></tr>\n";
   for (const auto& t : data.tasks)
     out += fmt::format(
-        "<tr><td class=\"l name\">{}<small>{}</small></td><td class=\"l\">{}</td><td>{}</td><td class=\"l\">{}</td><td>{}</td><td>{}</td><td>{}{}</td><td>{}</td>"
+        "<tr><td class=\"l name\">{}<small>{}</small></td><td class=\"l\">{}</td><td>{}</td><td "
+        "class=\"l\">{}</td><td>{}</td><td>{}</td><td>{}{}</td><td>{}</td>"
         "<td class=\"l\"><span class=\"v {}\">{}</span></td><td>{}</td></tr>\n",
-        escape(t.name), escape(t.id), escape(t.kind), t.n_calls, chart(t), ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm),
-        t.agreement ? "*" : "", ratio_text(t.bound), escape(t.verdict), verdict_text(t.verdict), money_text(t.saving_usd));
-  out += "</table></div>\n<div class=\"key\"><span><i style=\"background:var(--base)\"></i>base model</span><span><i style=\"background:var(--tuned)\"></i>tuned</span>"
-         "<span><i style=\"background:var(--llm);border-radius:0;width:3px\"></i>logged LLM</span>";
-  out += fmt::format("<span><i style=\"background:var(--good);opacity:.3;border-radius:2px\"></i>within the margin δ = {:.2f}</span></div>\n", data.delta);
-  out += fmt::format("<p class=\"soft\" style=\"margin-top:14px\">The bound is what replacing the LLM loses at most, at the task's Holm level: a task is replaced when it is "
-                     "at most δ = {:.2f}. Savings are per 30 days at this log's rate, with the fallback's share inside.{}</p>\n",
-                     data.delta,
-                     std::any_of(data.tasks.begin(), data.tasks.end(), [](const TaskRow& t) { return t.agreement; })
-                         ? " * the log keeps no truth for this task: the figure is agreement with the logged answer."
-                         : "");
+        escape(t.name), escape(t.id), escape(t.kind), t.n_calls, chart(t), ratio_text(t.base), ratio_text(t.tuned),
+        ratio_text(t.llm), t.agreement ? "*" : "", ratio_text(t.bound), escape(t.verdict), verdict_text(t.verdict),
+        money_text(t.saving_usd));
+  out +=
+      "</table></div>\n<div class=\"key\"><span><i style=\"background:var(--base)\"></i>base model</span><span><i "
+      "style=\"background:var(--tuned)\"></i>tuned</span>"
+      "<span><i style=\"background:var(--llm);border-radius:0;width:3px\"></i>logged LLM</span>";
+  out += fmt::format(
+      "<span><i style=\"background:var(--good);opacity:.3;border-radius:2px\"></i>within the margin δ = "
+      "{:.2f}</span></div>\n",
+      data.delta);
+  out += fmt::format(
+      "<p class=\"soft\" style=\"margin-top:14px\">The bound is what replacing the LLM loses at most, at the task's "
+      "Holm level: a task is replaced when it is "
+      "at most δ = {:.2f}. Savings are per 30 days at this log's rate, with the fallback's share inside.{}</p>\n",
+      data.delta,
+      std::any_of(data.tasks.begin(), data.tasks.end(), [](const TaskRow& t) { return t.agreement; })
+          ? " * the log keeps no truth for this task: the figure is agreement with the logged answer."
+          : "");
 
   std::string why;
   for (const auto& t : data.tasks)
-    if (!t.reason.empty()) why += fmt::format("<li><b>{}</b> ({}): {}</li>\n", escape(t.name), escape(t.id), escape(t.reason));
+    if (!t.reason.empty())
+      why += fmt::format("<li><b>{}</b> ({}): {}</li>\n", escape(t.name), escape(t.id), escape(t.reason));
   if (!why.empty()) out += "<h2>Why</h2>\n<ul>\n" + why + "</ul>\n";
 
-  out += "<h2>Beside it</h2>\n<div class=\"card\"><table>\n<tr><th class=\"l\">task</th><th>units</th><th>nearest answer</th><th>majority</th><th>ms a call</th>"
-         "<th>LLM ms</th><th>tokens/s</th><th>trained on</th><th>share of cost</th></tr>\n";
+  out +=
+      "<h2>Beside it</h2>\n<div class=\"card\"><table>\n<tr><th class=\"l\">task</th><th>units</th><th>nearest "
+      "answer</th><th>majority</th><th>ms a call</th>"
+      "<th>LLM ms</th><th>tokens/s</th><th>trained on</th><th>share of cost</th></tr>\n";
   for (const auto& t : data.tasks) {
     auto n = [](const auto& v) { return v ? fmt::format("{:.0f}", static_cast<double>(*v)) : std::string("–"); };
-    out += fmt::format("<tr><td class=\"l name\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0f} %</td></tr>\n",
-                       escape(t.name), t.n_units, ratio_text(t.nearest), ratio_text(t.majority), n(t.latency_ms), n(t.llm_latency_ms), n(t.tokens_per_s),
-                       n(t.n_train), 100 * t.cost_share);
+    out += fmt::format(
+        "<tr><td class=\"l "
+        "name\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.0f} "
+        "%</td></tr>\n",
+        escape(t.name), t.n_units, ratio_text(t.nearest), ratio_text(t.majority), n(t.latency_ms), n(t.llm_latency_ms),
+        n(t.tokens_per_s), n(t.n_train), 100 * t.cost_share);
   }
   out += "</table></div>\n";
 
   if (data.scrub || !data.found_by_type.empty()) {
     out += "<div class=\"cols\">\n";
     if (data.scrub)
-      out += fmt::format("<section><h2>Records: {} raw, {} kept</h2>\n", data.scrub->n_in, data.scrub->n_out) + count_table("left out because", "calls", data.scrub->dropped) + "</section>\n";
+      out += fmt::format("<section><h2>Records: {} raw, {} kept</h2>\n", data.scrub->n_in, data.scrub->n_out) +
+             count_table("left out because", "calls", data.scrub->dropped) + "</section>\n";
     if (!data.found_by_type.empty())
-      out += "<section><h2>Private data replaced</h2>\n" + count_table("type", "values", data.found_by_type) + "</section>\n";
+      out += "<section><h2>Private data replaced</h2>\n" + count_table("type", "values", data.found_by_type) +
+             "</section>\n";
     out += "</div>\n";
   }
   out += "<footer>";

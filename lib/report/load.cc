@@ -70,7 +70,8 @@ Result<ReportData> load_report(const std::filesystem::path& store_dir) {
     data.scrub = Funnel{manifest->n_in, manifest->n_out, manifest->dropped};
     if (const auto* found = get_object(manifest->summary, "found"))
       for (const auto& item : *found)
-        if (item.value().is_number() && item.value().to_number<int64_t>() > 0) data.found_by_type[item.key()] = item.value().to_number<int64_t>();
+        if (item.value().is_number() && item.value().to_number<int64_t>() > 0)
+          data.found_by_type[item.key()] = item.value().to_number<int64_t>();
   }
   if (!current_artifact(store_dir, evaluate::kStep)) return data;
   SLM_TRY(const auto evaluation, evaluate::load_evaluation(store_dir));
@@ -79,7 +80,8 @@ Result<ReportData> load_report(const std::filesystem::path& store_dir) {
   data.device = evaluation.manifest.device;
   for (size_t i = 0; i < evaluation.tasks.size(); ++i)
     for (auto& row : data.tasks)
-      if (row.id == evaluation.tasks[i].task.value) add_evaluation(row, evaluation.tasks[i], evaluation.timings[i], evaluation.delta);
+      if (row.id == evaluation.tasks[i].task.value)
+        add_evaluation(row, evaluation.tasks[i], evaluation.timings[i], evaluation.delta);
   return data;
 }
 

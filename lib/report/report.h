@@ -23,9 +23,9 @@ struct TaskRow {
   // Measured on test units; absent where not measurable or not evaluated yet.
   int64_t n_units = 0;
   std::optional<double> base, tuned, llm, majority, nearest;
-  std::optional<double> bound;       // upper bound of what replacing loses, at the task's Holm level
-  double delta = 0.05;               // margin it is compared with
-  bool agreement = false;            // measured against the logged answers, not against truth
+  std::optional<double> bound;            // upper bound of what replacing loses, at the task's Holm level
+  double delta = 0.05;                    // margin it is compared with
+  bool agreement = false;                 // measured against the logged answers, not against truth
   std::string verdict = "not_evaluated";  // replace, keep, need_more, not_measurable
   std::string reason;
   std::optional<int64_t> need_sessions;
@@ -42,15 +42,15 @@ struct Funnel {
 
 struct ReportData {
   std::string title = "slmconv report";
-  std::string made;                  // UTC
+  std::string made;  // UTC
   std::string tool;
   bool demo_store = false;
   int64_t n_raw = 0;
   std::optional<Funnel> scrub;
-  std::map<std::string, int64_t> found_by_type;   // private data replaced, by type
+  std::map<std::string, int64_t> found_by_type;  // private data replaced, by type
   std::vector<TaskRow> tasks;
-  std::map<std::string, std::string> artefacts;   // step → id
-  std::string prices;                // "prices of 2026-08-01, source"
+  std::map<std::string, std::string> artefacts;  // step → id
+  std::string prices;                            // "prices of 2026-08-01, source"
   std::string device;
   double delta = 0.05;
 };

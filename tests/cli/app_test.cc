@@ -31,7 +31,8 @@ class AppTest : public testing::Test {
 TEST_F(AppTest, HelpListsCommandsAndExitCodes) {
   const auto ran = run_cli({"--help"});
   EXPECT_EQ(ran.rc, 0);
-  for (const char* word : {"collect", "scrub", "cluster", "130", "interrupted", "--identity"}) EXPECT_THAT(ran.out, HasSubstr(word));
+  for (const char* word : {"collect", "scrub", "cluster", "130", "interrupted", "--identity"})
+    EXPECT_THAT(ran.out, HasSubstr(word));
   const auto [rows, n] = exit_code_table();
   for (size_t i = 0; i < n; ++i) EXPECT_THAT(ran.out, HasSubstr(rows[i].meaning));
 }
@@ -83,7 +84,8 @@ TEST_F(AppTest, PipelineErrorsNameStepAndKey) {
   const auto bad = run_cli({"run", (dir_ / "p.toml").string()});
   EXPECT_EQ(bad.rc, 20);
   EXPECT_THAT(bad.err, HasSubstr("step 1 (status), key makes"));
-  ASSERT_TRUE(write_file_atomic(dir_ / "p.toml", "name = \"x\"\nwork = \"" + dir_.string() + "\"\n[[step]]\ncommand = \"status\"\nstore = \"{work}/none\"\n"));
+  ASSERT_TRUE(write_file_atomic(dir_ / "p.toml", "name = \"x\"\nwork = \"" + dir_.string() +
+                                                     "\"\n[[step]]\ncommand = \"status\"\nstore = \"{work}/none\"\n"));
   const auto missing = run_cli({"run", (dir_ / "p.toml").string()});
   EXPECT_EQ(missing.rc, 10);
   EXPECT_THAT(missing.err, HasSubstr("step 1 (status)"));
@@ -91,7 +93,10 @@ TEST_F(AppTest, PipelineErrorsNameStepAndKey) {
 
 TEST(Table, FitsTheTerminal) {
   std::vector<std::vector<TableCell>> rows;
-  rows.push_back({{"t01 a very long name of a task that goes on and on and on", false}, {"label", false}, {"123456", true}, {"0.912", true}});
+  rows.push_back({{"t01 a very long name of a task that goes on and on and on", false},
+                  {"label", false},
+                  {"123456", true},
+                  {"0.912", true}});
   const std::string text = format_table({"task", "kind", "calls", "tuned"}, rows, 40);
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {

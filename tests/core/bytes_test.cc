@@ -18,7 +18,10 @@ TEST(Bytes, IntegersAreLittleEndian) {
   put_u16(out, 0x0102);
   put_u32(out, 0x03040506);
   put_u64(out, 0x0708090a0b0c0d0eULL);
-  EXPECT_EQ(to_hex(out), "0201" "06050403" "0e0d0c0b0a090807");
+  EXPECT_EQ(to_hex(out),
+            "0201"
+            "06050403"
+            "0e0d0c0b0a090807");
   EXPECT_EQ(get_u32(out.data() + 2), 0x03040506u);
   EXPECT_EQ(get_u64(out.data() + 6), 0x0708090a0b0c0d0eULL);
 }

@@ -26,7 +26,8 @@ TEST(Random, OsBytesDiffer) {
   EXPECT_NE(a, b);
 }
 
-// Reference: xoshiro256starstar.c and splitmix64.c of prng.di.unimi.it, computed with an independent Python transcription.
+// Reference: xoshiro256starstar.c and splitmix64.c of prng.di.unimi.it, computed with an independent Python
+// transcription.
 TEST(Random, PrngSequence) {
   Prng prng(0);
   EXPECT_EQ(prng.next(), 11091344671253066420ULL);

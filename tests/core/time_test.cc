@@ -16,7 +16,8 @@ TEST(Time, ReadsRfc3339AndEpochNumbers) {
 }
 
 TEST(Time, RefusesWhatIsNoTime) {
-  for (const char* text : {"", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22", "2026-11-22T16:25:54Zjunk", "-5", "nan", "1e30"})
+  for (const char* text :
+       {"", "yesterday", "2026-13-01T00:00:00Z", "2026-11-22", "2026-11-22T16:25:54Zjunk", "-5", "nan", "1e30"})
     EXPECT_FALSE(parse_time_ms(text)) << text;
 }
 

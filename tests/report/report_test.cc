@@ -46,7 +46,8 @@ ReportData sample() {
 }
 
 TEST(Report, HeadlineSaysWhatCanMoveAndWhatItSaves) {
-  EXPECT_EQ(headline(sample()), "1 of 2 tasks can move to a small model, saving $9.00 of $20.00 in 30 days at this log's rate (45 %)");
+  EXPECT_EQ(headline(sample()),
+            "1 of 2 tasks can move to a small model, saving $9.00 of $20.00 in 30 days at this log's rate (45 %)");
 }
 
 TEST(Report, SummaryHoldsNumbersOrNull) {
@@ -66,7 +67,8 @@ TEST(Report, HtmlEscapesNamesAndLoadsNothingFromElsewhere) {
   const std::string page = html(sample());
   EXPECT_THAT(page, HasSubstr("route &lt;message&gt; &amp; &quot;more&quot;"));
   EXPECT_THAT(page, Not(HasSubstr("<message>")));
-  for (const char* outside : {"http://", "https://", "src=", "@import", "url(", "<script"}) EXPECT_THAT(page, Not(HasSubstr(outside)));
+  for (const char* outside : {"http://", "https://", "src=", "@import", "url(", "<script"})
+    EXPECT_THAT(page, Not(HasSubstr(outside)));
   EXPECT_THAT(page, HasSubstr("not measurable"));
   EXPECT_THAT(page, HasSubstr("0.96"));
   EXPECT_THAT(page, HasSubstr("exact duplicate"));

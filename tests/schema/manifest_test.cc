@@ -29,7 +29,10 @@ Manifest sample() {
 
 class ManifestTest : public testing::Test {
  protected:
-  void SetUp() override { dir_ = fs::temp_directory_path() / ("slm_manifest_test_" + std::to_string(getpid())); fs::create_directories(dir_); }
+  void SetUp() override {
+    dir_ = fs::temp_directory_path() / ("slm_manifest_test_" + std::to_string(getpid()));
+    fs::create_directories(dir_);
+  }
   void TearDown() override { fs::remove_all(dir_); }
   fs::path dir_;
 };

@@ -45,7 +45,8 @@ std::vector<std::string> with_environment(std::vector<std::string> args) {
 
 void add_globals(CLI::App& app, Globals& g) {
   app.add_option("--store", g.store, "Folder of the sealed store (SLMCONV_STORE)")->type_name("DIR");
-  app.add_option("--identity", g.identity, "Key file, or folder of keys from which each step takes its role's (SLMCONV_IDENTITY)")
+  app.add_option("--identity", g.identity,
+                 "Key file, or folder of keys from which each step takes its role's (SLMCONV_IDENTITY)")
       ->type_name("KEYFILE|DIR");
   app.set_config("--config", "", "TOML file of flags: section = command, key = long option")->type_name("F.toml");
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -143,7 +144,8 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
     return as_json ? json_reporter(streams.out, options) : text_reporter(streams.out, streams.err, options);
   };
 
-  CLI::App app("Turns an agent's LLM calls into specialist small models, and proves which calls they can take over.", "slmconv");
+  CLI::App app("Turns an agent's LLM calls into specialist small models, and proves which calls they can take over.",
+               "slmconv");
   build_app(app, context);
   bool shown = false;
   if (const auto error = parse(app, args, streams, shown)) {
@@ -152,9 +154,12 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
     return exit_code(error->code);
   }
   if (shown) return 0;
-  if (context.globals.quiet) set_log_level(LogLevel::kQuiet);
-  else if (context.globals.verbose > 1) set_log_level(LogLevel::kDebug);
-  else if (context.globals.verbose == 1) set_log_level(LogLevel::kInfo);
+  if (context.globals.quiet)
+    set_log_level(LogLevel::kQuiet);
+  else if (context.globals.verbose > 1)
+    set_log_level(LogLevel::kDebug);
+  else if (context.globals.verbose == 1)
+    set_log_level(LogLevel::kInfo);
 
   const auto reporter = make_reporter(context.globals.json);
   context.out = reporter.get();

@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 struct Places {
   fs::path work, here;
   std::string fill(std::string text) const {
-    for (const auto& [name, value] : {std::pair{std::string("{work}"), work.string()}, std::pair{std::string("{here}"), here.string()}})
+    for (const auto& [name, value] :
+         {std::pair{std::string("{work}"), work.string()}, std::pair{std::string("{here}"), here.string()}})
       for (size_t at = text.find(name); at != std::string::npos; at = text.find(name, at + value.size()))
         text.replace(at, name.size(), value);
     return text;
@@ -31,8 +32,10 @@ Result<PipelineStep> read_step(const json::object& table, const Places& places, 
   SLM_TRY(step.command, want_string(table, "command", what));
   std::string word;
   for (const char c : step.command + " ") {
-    if (c != ' ') word += c;
-    else if (!word.empty()) step.args.push_back(std::exchange(word, {}));
+    if (c != ' ')
+      word += c;
+    else if (!word.empty())
+      step.args.push_back(std::exchange(word, {}));
   }
   for (const auto& item : table) {
     const std::string key = item.key();
@@ -43,7 +46,8 @@ Result<PipelineStep> read_step(const json::object& table, const Places& places, 
       SLM_TRY(const std::string path, scalar(value, places, where));
       step.makes = path;
     } else if (key == "when") {
-      if (!value.is_string() || value.get_string() != "missing") return fail(ErrorCode::kBadInput, where + ": want \"missing\"");
+      if (!value.is_string() || value.get_string() != "missing")
+        return fail(ErrorCode::kBadInput, where + ": want \"missing\"");
       step.only_if_missing = true;
     } else if (key == "allow-fail") {
       if (!value.is_bool()) return fail(ErrorCode::kBadInput, where + ": want true or false");
@@ -86,8 +90,10 @@ Result<Pipeline> read_pipeline(const fs::path& file, const fs::path& work) {
     if (item.key() != "name" && item.key() != "work" && item.key() != "step")
       return fail(ErrorCode::kBadInput, fmt::format("{}: unknown key {}", file.string(), std::string_view(item.key())));
   const auto* steps = get_array(root, "step");
-  if (steps == nullptr || steps->empty()) return fail(ErrorCode::kBadInput, fmt::format("{}: no [[step]]", file.string()));
-  const Places places{fs::absolute(pipeline.work).lexically_normal(), fs::absolute(file).parent_path().lexically_normal()};
+  if (steps == nullptr || steps->empty())
+    return fail(ErrorCode::kBadInput, fmt::format("{}: no [[step]]", file.string()));
+  const Places places{fs::absolute(pipeline.work).lexically_normal(),
+                      fs::absolute(file).parent_path().lexically_normal()};
   pipeline.work = places.work;
   for (size_t i = 0; i < steps->size(); ++i) {
     SLM_TRY(const json::object* table, want_object((*steps)[i], fmt::format("step {}", i + 1)));

@@ -23,10 +23,10 @@ namespace slm::cli {
 
 struct PipelineStep {
   std::string command;
-  std::vector<std::string> args;   // the whole command line
-  std::filesystem::path makes;     // with when = "missing": skipped if this exists
+  std::vector<std::string> args;  // the whole command line
+  std::filesystem::path makes;    // with when = "missing": skipped if this exists
   bool only_if_missing = false;
-  bool allow_fail = false;         // a gate that isn't met is reported, and the run goes on
+  bool allow_fail = false;  // a gate that isn't met is reported, and the run goes on
 };
 struct Pipeline {
   std::string name;

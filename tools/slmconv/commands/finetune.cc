@@ -27,9 +27,12 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
   Summary summary;
   double minutes = 0;
   for (const auto& plan : plans) {
-    json::object row{{"task", plan.task},     {"name", plan.name},         {"examples", plan.n_examples}, {"valid", plan.n_validation},
-                     {"tokens", plan.n_tokens}, {"trained", plan.n_completion_tokens}, {"longest", plan.longest}, {"steps", plan.n_steps},
-                     {"mask", plan.mask},     {"tok/s", std::round(plan.tokens_per_s)}, {"min", plan.minutes}, {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
+    json::object row{{"task", plan.task},           {"name", plan.name},
+                     {"examples", plan.n_examples}, {"valid", plan.n_validation},
+                     {"tokens", plan.n_tokens},     {"trained", plan.n_completion_tokens},
+                     {"longest", plan.longest},     {"steps", plan.n_steps},
+                     {"mask", plan.mask},           {"tok/s", std::round(plan.tokens_per_s)},
+                     {"min", plan.minutes},         {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
     context.out->row(row);
     summary.n_in += plan.n_examples;
     summary.n_out += plan.n_examples;
@@ -47,8 +50,10 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
 
 Result<Summary> run_finetune(Context& context, Options options) {
   if (options.choice.tasks.empty() && !options.choice.all)
-    return fail(ErrorCode::kUsage, "no task given", "slmconv finetune --all --lora, or slmconv report tasks for their names");
-  if (!options.lora) return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
+    return fail(ErrorCode::kUsage, "no task given",
+                "slmconv finetune --all --lora, or slmconv report tasks for their names");
+  if (!options.lora)
+    return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
   SLM_TRY(const auto store, open_store(context));
   options.settings.base = options.base;
@@ -106,12 +111,15 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say");
   sub->add_option("--max-examples", s.max_examples, "Examples a task at most; 0: all");
   sub->add_option("--max-validation", s.max_validation, "Validation examples a task at most");
-  sub->add_option("--batch-tokens", s.max_batch_tokens, "Tokens of a micro-batch at most")->check(CLI::Range(16, 1 << 24));
+  sub->add_option("--batch-tokens", s.max_batch_tokens, "Tokens of a micro-batch at most")
+      ->check(CLI::Range(16, 1 << 24));
   sub->add_option("--validations", s.n_validations, "Validations spread over a run; 0: none");
   sub->add_option("--patience", s.patience, "Validations without a better one before stopping; 0: never stop early");
-  sub->add_option("--checkpoint-every", s.checkpoint_every, "Steps between sealed checkpoints; 0: only when interrupted");
+  sub->add_option("--checkpoint-every", s.checkpoint_every,
+                  "Steps between sealed checkpoints; 0: only when interrupted");
   sub->add_option("--seed", s.seed, "Seed of initialisation and order");
-  sub->add_option("--dtype", o->dtype, "Type of the base's matrix products")->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  sub->add_option("--dtype", o->dtype, "Type of the base's matrix products")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   sub->add_option("--device", s.device, "cpu, cuda, cuda:1");
   sub->add_flag("--resume", s.resume, "Go on from the checkpoint an interrupted run left");
   sub->add_flag("--dry-run", o->dry_run, "Show examples, tokens, masks, minutes and memory; train nothing");

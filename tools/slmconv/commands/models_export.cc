@@ -37,7 +37,8 @@ Result<Summary> run_export(Context& context, const Options& options) {
   summary.n_in = summary.n_out = 1;
   summary.changed = true;
   summary.artifact = adapter.manifest.id;
-  summary.lines.push_back(fmt::format("{}: PEFT adapter of {} for the base {}; unsealed: it counts as curated data", options.out, id.value, adapter.base.string()));
+  summary.lines.push_back(fmt::format("{}: PEFT adapter of {} for the base {}; unsealed: it counts as curated data",
+                                      options.out, id.value, adapter.base.string()));
   return summary;
 }
 

@@ -50,7 +50,8 @@ Result<Summary> run_report(Context& context, const Options& options) {
     SLM_CHECK(write_file_atomic(out / "report.html", html));
     SLM_CHECK(write_file_atomic(out / "report.md", markdown));
     SLM_CHECK(write_file_atomic(out / "summary.json", json));
-    summary.extra["files"] = json::array{(out / "report.html").string(), (out / "report.md").string(), (out / "summary.json").string()};
+    summary.extra["files"] =
+        json::array{(out / "report.html").string(), (out / "report.md").string(), (out / "summary.json").string()};
     summary.lines.push_back(fmt::format("report: {}", (out / "report.html").string()));
   }
   return summary;
@@ -91,27 +92,32 @@ Result<Summary> run_report_calls(Context& context) {
   std::unordered_map<CallId, cluster::AssignedCall> assigned;
   for (const auto& call : tasks.calls) assigned[call.id] = call;
   Summary summary;
-  SLM_CHECK(store->scan(store::Store::Space::kCurated, {.purpose = "report calls"}, [&](store::StoredCall& stored) -> Result<bool> {
-    SLM_TRY(const json::value value, parse_json(stored.meta));
-    SLM_TRY(CallMeta meta, call_meta_from_json(value));
-    const auto found = assigned.find(stored.id);
-    ++summary.n_in;
-    if (found == assigned.end()) ++summary.dropped["not_in_a_task"];
-    else ++summary.n_out;
-    json::value success = nullptr, score = nullptr;
-    if (meta.success) success = *meta.success;
-    if (meta.score) score = *meta.score;
-    context.out->row({{"id", stored.id.hex()},
-                      {"site", meta.site},
-                      {"task", found == assigned.end() ? json::value(nullptr) : json::value(tasks.map.tasks()[found->second.task].id.value)},
-                      {"outlier", found != assigned.end() && found->second.outlier},
-                      {"split", meta.split},
-                      {"group", dataset::group_of(meta)},
-                      {"success", success},
-                      {"score", score},
-                      {"has_truth", meta.has_truth}});
-    return true;
-  }));
+  SLM_CHECK(store->scan(
+      store::Store::Space::kCurated, {.purpose = "report calls"}, [&](store::StoredCall& stored) -> Result<bool> {
+        SLM_TRY(const json::value value, parse_json(stored.meta));
+        SLM_TRY(CallMeta meta, call_meta_from_json(value));
+        const auto found = assigned.find(stored.id);
+        ++summary.n_in;
+        if (found == assigned.end())
+          ++summary.dropped["not_in_a_task"];
+        else
+          ++summary.n_out;
+        json::value success = nullptr, score = nullptr;
+        if (meta.success) success = *meta.success;
+        if (meta.score) score = *meta.score;
+        context.out->row(
+            {{"id", stored.id.hex()},
+             {"site", meta.site},
+             {"task", found == assigned.end() ? json::value(nullptr)
+                                              : json::value(tasks.map.tasks()[found->second.task].id.value)},
+             {"outlier", found != assigned.end() && found->second.outlier},
+             {"split", meta.split},
+             {"group", dataset::group_of(meta)},
+             {"success", success},
+             {"score", score},
+             {"has_truth", meta.has_truth}});
+        return true;
+      }));
   context.out->end_table();
   return summary;
 }

@@ -47,7 +47,9 @@ Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
   const double start_s = context.clock->monotonic_s();
   for (size_t i = 0; i < pipeline.steps.size(); ++i) {
     const auto& step = pipeline.steps[i];
-    if (interrupted()) return fail(ErrorCode::kInterrupted, fmt::format("interrupted before step {} ({})", i + 1, step.command), "slmconv run " + options.file);
+    if (interrupted())
+      return fail(ErrorCode::kInterrupted, fmt::format("interrupted before step {} ({})", i + 1, step.command),
+                  "slmconv run " + options.file);
     const double step_s = context.clock->monotonic_s();
     Summary summary;
     std::error_code ec;
@@ -66,11 +68,19 @@ Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
     total.changed = total.changed || summary.changed;
     const bool last = i + 1 == pipeline.steps.size();
     std::string line = fmt::format("{:<10} {:>7.1f} s  ", step.command, seconds);
-    if (skipped || (!summary.changed && !last)) line += "unchanged";
-    else line += fmt::format("{} in, {} out{}", summary.n_in, summary.n_out, summary.artifact.empty() ? "" : "  " + summary.artifact);
+    if (skipped || (!summary.changed && !last))
+      line += "unchanged";
+    else
+      line += fmt::format("{} in, {} out{}", summary.n_in, summary.n_out,
+                          summary.artifact.empty() ? "" : "  " + summary.artifact);
     context.out->note(line);
-    steps.push_back({{"command", step.command}, {"seconds", seconds}, {"changed", summary.changed}, {"artifact", summary.artifact},
-                     {"n_in", summary.n_in}, {"n_out", summary.n_out}, {"exit_code", exit_code(summary.code)}});
+    steps.push_back({{"command", step.command},
+                     {"seconds", seconds},
+                     {"changed", summary.changed},
+                     {"artifact", summary.artifact},
+                     {"n_in", summary.n_in},
+                     {"n_out", summary.n_out},
+                     {"exit_code", exit_code(summary.code)}});
     if (summary.code != ErrorCode::kOk) {
       if (!step.allow_fail) {
         total.code = summary.code;
@@ -86,17 +96,22 @@ Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
   total.n_in = total.n_out = static_cast<int64_t>(steps.size());
   total.extra["steps"] = std::move(steps);
   total.extra["seconds"] = seconds;
-  total.lines.push_back(fmt::format("{}: {} steps in {:.0f} s, {}", pipeline.name, total.n_in, seconds, total.changed ? "changed" : "nothing new"));
+  total.lines.push_back(fmt::format("{}: {} steps in {:.0f} s, {}", pipeline.name, total.n_in, seconds,
+                                    total.changed ? "changed" : "nothing new"));
   return total;
 }
 
 }  // namespace
 
 void add_run(CLI::App& app, Context& context) {
-  auto* sub = app.add_subcommand("run", "Run a pipeline file from collect to report; skips steps whose inputs are unchanged");
+  auto* sub =
+      app.add_subcommand("run", "Run a pipeline file from collect to report; skips steps whose inputs are unchanged");
   auto options = std::make_shared<RunOptions>();
-  sub->add_option("pipeline", options->file, "Pipeline file, e.g. pipelines/quickstart/pipeline.toml")->required()->check(CLI::ExistingFile);
-  sub->add_option("--work", options->work, "Folder of everything it makes, instead of the file's own")->type_name("DIR");
+  sub->add_option("pipeline", options->file, "Pipeline file, e.g. pipelines/quickstart/pipeline.toml")
+      ->required()
+      ->check(CLI::ExistingFile);
+  sub->add_option("--work", options->work, "Folder of everything it makes, instead of the file's own")
+      ->type_name("DIR");
   context.on(sub, "run", [&context, options] { return run_pipeline(context, *options); });
 }
 

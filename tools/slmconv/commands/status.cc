@@ -12,12 +12,9 @@ struct StepRow {
   const char* step;
   const char* command;
 };
-constexpr StepRow kSteps[] = {{"scrub", "slmconv scrub"},
-                              {"cluster", "slmconv cluster --k auto"},
-                              {"select", "slmconv select"},
-                              {"finetune", "slmconv finetune --all --lora"},
-                              {"evaluate", "slmconv evaluate"},
-                              {"report", "slmconv report"}};
+constexpr StepRow kSteps[] = {{"scrub", "slmconv scrub"},       {"cluster", "slmconv cluster --k auto"},
+                              {"select", "slmconv select"},     {"finetune", "slmconv finetune --all --lora"},
+                              {"evaluate", "slmconv evaluate"}, {"report", "slmconv report"}};
 
 Result<Summary> run_status(Context& context) {
   const std::filesystem::path dir = context.globals.store;
@@ -25,7 +22,11 @@ Result<Summary> run_status(Context& context) {
   Summary summary;
   summary.n_in = summary.n_out = info.n_raw;
   std::string next;
-  context.out->row({{"step", "collect"}, {"made", info.n_raw > 0 ? json::value("-") : json::value("not yet")}, {"in", info.n_raw}, {"out", info.n_raw}, {"artefacts", info.n_batches}});
+  context.out->row({{"step", "collect"},
+                    {"made", info.n_raw > 0 ? json::value("-") : json::value("not yet")},
+                    {"in", info.n_raw},
+                    {"out", info.n_raw},
+                    {"artefacts", info.n_batches}});
   if (info.n_raw == 0) next = "slmconv collect PATH";
   for (const auto& row : kSteps) {
     std::vector<std::string> keys = current_keys(dir, row.step);
@@ -43,14 +44,19 @@ Result<Summary> run_status(Context& context) {
       n_out += m.n_out;
       made_ms = std::max(made_ms, m.made_ms);
     }
-    context.out->row({{"step", row.step}, {"made", format_utc(made_ms).substr(0, 16)}, {"in", n_in}, {"out", n_out}, {"artefacts", keys.size()}});
+    context.out->row({{"step", row.step},
+                      {"made", format_utc(made_ms).substr(0, 16)},
+                      {"in", n_in},
+                      {"out", n_out},
+                      {"artefacts", keys.size()}});
   }
   context.out->end_table();
   if (info.demo) context.out->warn("demonstration store: its keys come from a known seed and protect nothing");
   summary.extra["n_raw"] = info.n_raw;
   summary.extra["n_curated"] = info.n_curated;
   summary.extra["next"] = next;
-  summary.lines.push_back(next.empty() ? "all steps have been taken; a new log starts again at collect" : "next: " + next);
+  summary.lines.push_back(next.empty() ? "all steps have been taken; a new log starts again at collect"
+                                       : "next: " + next);
   return summary;
 }
 

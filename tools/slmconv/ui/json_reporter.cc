@@ -38,8 +38,14 @@ class JsonReporter final : public Reporter {
     if (s.code != ErrorCode::kOk) error(command, {s.code, s.message, s.hint});
     json::object dropped;
     for (const auto& [reason, n] : s.dropped) dropped[reason] = n;
-    json::object line{{"message_type", "summary"}, {"command", command}, {"n_in", s.n_in},         {"n_out", s.n_out},
-                      {"dropped", dropped},        {"artifact", s.artifact}, {"changed", s.changed}, {"exit_code", exit_code(s.code)}};
+    json::object line{{"message_type", "summary"},
+                      {"command", command},
+                      {"n_in", s.n_in},
+                      {"n_out", s.n_out},
+                      {"dropped", dropped},
+                      {"artifact", s.artifact},
+                      {"changed", s.changed},
+                      {"exit_code", exit_code(s.code)}};
     for (const auto& item : s.extra) line[item.key()] = item.value();
     print(line);
   }

@@ -23,7 +23,8 @@ std::string fit(const std::string& text, size_t width, bool right) {
 
 }  // namespace
 
-std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows, int columns) {
+std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+                         int columns) {
   constexpr size_t kGap = 2, kLeast = 6;
   const size_t n = header.size();
   std::vector<size_t> width(n);
@@ -50,7 +51,8 @@ std::string format_table(const std::vector<std::string>& header, const std::vect
   std::string out;
   auto line = [&](auto&& cell_at) {
     std::string text;
-    for (size_t c = 0; c < n; ++c) text += fit(cell_at(c), width[c], number[c]) + std::string(c + 1 < n ? kGap : 0, ' ');
+    for (size_t c = 0; c < n; ++c)
+      text += fit(cell_at(c), width[c], number[c]) + std::string(c + 1 < n ? kGap : 0, ' ');
     while (!text.empty() && text.back() == ' ') text.pop_back();
     out += text + '\n';
   };

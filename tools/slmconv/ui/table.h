@@ -11,6 +11,7 @@ struct TableCell {
   bool number = false;
 };
 // All rows have as many cells as the header. Returns lines ending in '\n'; columns counts code points.
-std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows, int columns);
+std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+                         int columns);
 
 }  // namespace slm::cli

@@ -22,7 +22,8 @@ TableCell cell_of(const json::value& value) {
 
 class TextReporter final : public Reporter {
  public:
-  TextReporter(std::ostream& out, std::ostream& err, const ReporterOptions& options) : out_(out), err_(err), o_(options) {}
+  TextReporter(std::ostream& out, std::ostream& err, const ReporterOptions& options)
+      : out_(out), err_(err), o_(options) {}
   ~TextReporter() override { clear_bar(); }
 
   void start(std::string_view label, uint64_t total) override {
@@ -101,7 +102,8 @@ class TextReporter final : public Reporter {
       const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
       if (o_.terminal) {
         const int cells = static_cast<int>(share * 20);
-        line += fmt::format(" [{}{}]", std::string(static_cast<size_t>(cells), '#'), std::string(static_cast<size_t>(20 - cells), '.'));
+        line += fmt::format(" [{}{}]", std::string(static_cast<size_t>(cells), '#'),
+                            std::string(static_cast<size_t>(20 - cells), '.'));
       }
       line += fmt::format(" {:3.0f} %", share * 100);
       const double spent_s = last_s_ - started_s_;
