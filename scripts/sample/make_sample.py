@@ -515,8 +515,8 @@ def occurrences(line, wanted):
 def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    p.add_argument("--seed", type=int, default=2506)
-    p.add_argument("--sessions", type=int, default=1030)
+    p.add_argument("--seed", type=int, default=2601)
+    p.add_argument("--sessions", type=int, default=1900)
     p.add_argument("--out", default=os.path.join(here, "..", "..", "pipelines", "quickstart"))
     p.add_argument("--files", type=int, default=4)
     a = p.parse_args()
