@@ -30,13 +30,47 @@ json::object short_row(const evaluate::TaskEvaluation& task, const evaluate::Tas
           {"n", task.n},
           {"base", exact_of(task.base)},
           {"tuned", exact_of(task.tuned)},
-          {"llm", task.agreement ? json::value(task.tuned ? "agreement" : nullptr) : exact_of(task.llm)},
+          {"llm", task.agreement ? (task.tuned ? json::value("agreement") : json::value(nullptr)) : exact_of(task.llm)},
           {"majority", exact_of(task.majority)},
           {"nearest", exact_of(task.nearest)},
           {"bound", number_or_null(task.bound)},
           {"verdict", task.verdict},
-          {"ms", number_or_null(timing.latency_ms)},
           {"usd/month", number_or_null(timing.saving_usd)}};
+}
+
+// "0.12 → 0.97": base and tuned; nothing where the kind doesn't have that measure.
+std::string before_after(const evaluate::TaskEvaluation& task, double evaluate::ArmScores::*measure, bool applies) {
+  if (!applies || !task.base || !task.tuned) return "–";
+  return fmt::format("{:.2f} → {:.2f}", (*task.base).*measure, (*task.tuned).*measure);
+}
+
+std::string whole_number(const std::optional<double>& value) { return value ? fmt::format("{:.0f}", *value) : "–"; }
+
+json::object detail_row(const evaluate::TaskEvaluation& task, const evaluate::TaskTiming& timing) {
+  const bool is_json = task.kind == score::TaskKind::kJson, is_call = task.kind == score::TaskKind::kToolCall;
+  return {{"task", task.task.value},
+          {"json fields", before_after(task, &evaluate::ArmScores::json_fields, is_json)},
+          {"tool names", before_after(task, &evaluate::ArmScores::tool_names, is_call)},
+          {"tool arguments", before_after(task, &evaluate::ArmScores::tool_arguments, is_call)},
+          {"token F1", before_after(task, &evaluate::ArmScores::token_f1, true)},
+          {"ms", whole_number(timing.latency_ms)},
+          {"llm ms", whole_number(timing.llm_latency_ms)},
+          {"tokens/s", whole_number(timing.tokens_per_s)}};
+}
+
+// Tuned against the others, paired: printed, never decides.
+std::string comparisons(const evaluate::TaskEvaluation& task) {
+  std::string out;
+  const auto add = [&](std::string_view name, const std::optional<evaluate::ArmScores>& arm,
+                       const std::optional<double>& p) {
+    if (arm && p && task.tuned)
+      out += fmt::format("{}{} {:+.2f} (p {:.2g})", out.empty() ? "; tuned against " : ", ", name,
+                         task.tuned->exact - arm->exact, *p);
+  };
+  add("base", task.base, task.p_base);
+  add("majority", task.majority, task.p_majority);
+  add("nearest", task.nearest, task.p_nearest);
+  return out;
 }
 
 json::object full_row(const evaluate::TaskEvaluation& task, const evaluate::TaskTiming& timing) {
@@ -49,6 +83,10 @@ void show(Reporter& out, const evaluate::Evaluation& evaluation) {
   for (size_t i = 0; i < evaluation.tasks.size(); ++i)
     out.row(out.is_json() ? full_row(evaluation.tasks[i], evaluation.timings[i])
                           : short_row(evaluation.tasks[i], evaluation.timings[i]));
+  out.end_table();
+  if (out.is_json()) return;
+  for (size_t i = 0; i < evaluation.tasks.size(); ++i)
+    if (evaluation.tasks[i].tuned) out.row(detail_row(evaluation.tasks[i], evaluation.timings[i]));
   out.end_table();
 }
 
@@ -98,7 +136,8 @@ Summary summarise(const evaluate::EvaluateResult& result) {
     const evaluate::TaskEvaluation& task = evaluation.tasks[i];
     ++verdicts[task.verdict];
     saving += evaluation.timings[i].saving_usd.value_or(0);
-    summary.lines.push_back(fmt::format("{} {}: {}: {}", task.task.value, task.name, task.verdict, task.reason));
+    summary.lines.push_back(
+        fmt::format("{} {}: {}: {}{}", task.task.value, task.name, task.verdict, task.reason, comparisons(task)));
   }
   json::object counts;
   for (const auto& [verdict, n] : verdicts) counts[verdict] = n;
