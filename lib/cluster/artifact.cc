@@ -156,25 +156,28 @@ Result<std::vector<AssignedCall>> parse_calls(ByteSpan bytes, size_t n_tasks) {
   return out;
 }
 
+json::object to_json(const TaskInfo& task) {
+  return {{"task", task.id.value},
+          {"name", task.name},
+          {"kind", score::kind_name(task.kind)},
+          {"n_calls", task.n_calls},
+          {"n_sessions", task.n_sessions},
+          {"n_outliers", task.n_outliers},
+          {"n_in_tokens", task.n_in_tokens},
+          {"n_out_tokens", task.n_out_tokens},
+          {"p50_tokens", task.p50_tokens},
+          {"p99_tokens", task.p99_tokens},
+          {"call_share", task.call_share},
+          {"token_share", task.token_share},
+          {"cost_share", task.cost_share},
+          {"model", task.model},
+          {"excluded", task.excluded},
+          {"cohesion", task.cohesion}};
+}
+
 json::array tasks_to_json(const std::vector<TaskInfo>& tasks) {
   json::array out;
-  for (const auto& task : tasks)
-    out.push_back(json::object{{"task", task.id.value},
-                               {"name", task.name},
-                               {"kind", score::kind_name(task.kind)},
-                               {"n_calls", task.n_calls},
-                               {"n_sessions", task.n_sessions},
-                               {"n_outliers", task.n_outliers},
-                               {"n_in_tokens", task.n_in_tokens},
-                               {"n_out_tokens", task.n_out_tokens},
-                               {"p50_tokens", task.p50_tokens},
-                               {"p99_tokens", task.p99_tokens},
-                               {"call_share", task.call_share},
-                               {"token_share", task.token_share},
-                               {"cost_share", task.cost_share},
-                               {"model", task.model},
-                               {"excluded", task.excluded},
-                               {"cohesion", task.cohesion}});
+  for (const auto& task : tasks) out.push_back(to_json(task));
   return out;
 }
 

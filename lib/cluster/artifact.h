@@ -40,6 +40,9 @@ struct Assignment {
   float similarity = 0;  // cosine to the task's centroid
 };
 
+// As in the manifest's summary.tasks.
+json::object to_json(const TaskInfo& task);
+
 class TaskMap {
  public:
   static Result<TaskMap> parse(ByteSpan bytes);
