@@ -89,6 +89,8 @@ std::optional<NormalizerSpec> read_normalizer_spec(std::string_view model) {
 // merges repeated occurrences of a message field.
 constexpr std::string_view kNoDummyPrefix{"\x1a\x02\x18\x00", 4};
 
+constexpr int64_t kMaxId = 1 << 24;
+
 // What the text around an added token loses (tokenizer_config.json).
 struct Special {
   std::string text;
@@ -97,7 +99,24 @@ struct Special {
   bool special = true;  // false: a word of the model's output like any other (Qwen's <tool_call>)
 };
 
-bool is_ascii_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+std::string_view without_space_after(std::string_view text) {
+  size_t end = 0;  // after the last character that isn't space
+  for (size_t i = 0; i < text.size();) {
+    const auto c = code_point_at(text, i);
+    i += c.n_bytes;
+    if (!is_space(c.value)) end = i;
+  }
+  return text.substr(0, end);
+}
+
+size_t skip_space(std::string_view text, size_t pos) {
+  while (pos < text.size()) {
+    const auto c = code_point_at(text, pos);
+    if (!is_space(c.value)) break;
+    pos += c.n_bytes;
+  }
+  return pos;
+}
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -123,7 +142,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   enum class Prefix { kNone, kFirst, kEverySection };
 
   Status read_config(const std::filesystem::path& dir);
-  Status add_special(std::string text, int32_t id, const json::value* fields);
+  Status add_special(std::string text, int64_t id, const json::value* fields);
   const Special* match_special(std::string_view text) const;
   const Special* special_of(int32_t id) const;
   std::vector<int32_t> encode_all(std::string_view text, bool at_start) const;
@@ -174,11 +193,13 @@ Status SentencePieceTokenizer::load(const std::filesystem::path& dir) {
   return {};
 }
 
-Status SentencePieceTokenizer::add_special(std::string text, int32_t id, const json::value* fields) {
-  if (text.empty() || id < 0) return {};
+Status SentencePieceTokenizer::add_special(std::string text, int64_t id, const json::value* fields) {
+  if (text.empty()) return {};
   for (const auto& known : specials_)
     if (known.text == text) return {};
-  Special special{std::move(text), id};
+  if (id < 0 || id > kMaxId)
+    return fail(ErrorCode::kBadInput, fmt::format("added token with id {}, ids go from 0 to {}", id, kMaxId));
+  Special special{std::move(text), static_cast<int32_t>(id)};
   if (const auto* object = fields == nullptr ? nullptr : fields->if_object()) {
     special.lstrip = get_bool(*object, "lstrip").value_or(false);
     special.rstrip = get_bool(*object, "rstrip").value_or(false);
@@ -205,9 +226,9 @@ Status SentencePieceTokenizer::read_config(const std::filesystem::path& dir) {
         get_bool(config, "legacy").value_or(false) && spec_.add_dummy_prefix ? Prefix::kEverySection : Prefix::kFirst;
   if (const auto* added = get_object(config, "added_tokens_decoder")) {
     for (const auto& [key, fields] : *added) {
-      int32_t id = -1;
+      int64_t id = -1;
       const auto [end, ec] = std::from_chars(key.data(), key.data() + key.size(), id);
-      if (ec != std::errc{} || end != key.data() + key.size() || id < 0 || id > (1 << 24))
+      if (ec != std::errc{} || end != key.data() + key.size())
         return fail(ErrorCode::kBadInput,
                     fmt::format("{}: added_tokens_decoder has a key that is no token id", path.string()));
       const auto* object = fields.if_object();
@@ -218,7 +239,7 @@ Status SentencePieceTokenizer::read_config(const std::filesystem::path& dir) {
     SLM_TRY(const json::value value, read_json_file(old));
     SLM_TRY(const json::object* object, want_object(value, old.string()));
     for (const auto& [text, id] : *object)
-      if (id.is_int64()) SLM_CHECK(add_special(std::string(text), static_cast<int32_t>(id.get_int64()), nullptr));
+      if (id.is_int64()) SLM_CHECK(add_special(std::string(text), id.get_int64(), nullptr));
   }
   return {};
 }
@@ -248,13 +269,11 @@ std::vector<int32_t> SentencePieceTokenizer::encode_all(std::string_view text, b
       continue;
     }
     std::string_view section = text.substr(begin, pos - begin);
-    if (special->lstrip)
-      while (!section.empty() && is_ascii_space(section.back())) section.remove_suffix(1);
+    if (special->lstrip) section = without_space_after(section);
     encode_section(section, prefixed(begin), out);
     out.push_back(special->id);
     pos += special->text.size();
-    if (special->rstrip)
-      while (pos < text.size() && is_ascii_space(text[pos])) ++pos;
+    if (special->rstrip) pos = skip_space(text, pos);
     begin = pos;
   }
   encode_section(text.substr(begin), prefixed(begin), out);
@@ -309,7 +328,9 @@ std::string SentencePieceTokenizer::decode_ids(std::span<const int32_t> ids, boo
       out += unknown_text_;
     } else if (sp_.IsByte(id)) {
       const std::string& piece = sp_.IdToPiece(id);  // <0x0A>
-      bytes += static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
+      unsigned byte = 0;
+      if (piece.size() == 6) std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16);
+      bytes += static_cast<char>(byte);
     } else {
       flush();
       std::string_view piece = sp_.IdToPiece(id);

@@ -4,7 +4,7 @@
 Use: templates.py OUT_DIR [--templates DIR]
 Writes OUT_DIR/template_snippets.json (small templates of our own with their full renderings, or that they fail) and,
 with --templates (a folder of real *.jinja files), OUT_DIR/template_renderings.json: per template and conversation the
-SHA-256 and length of the rendering. Needs jinja2 3.1 (requirements.txt).
+SHA-256 and length of the rendering. Needs jinja2 3.1 (requirements-text.txt).
 Source of the environment: transformers 4.57 utils/chat_template_utils.py.
 """
 import argparse

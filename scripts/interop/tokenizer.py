@@ -3,7 +3,7 @@
 
 Use: tokenizer.py OUT_DIR
 Writes OUT_DIR/tiny-tokenizer/ (a byte-fallback BPE model of 420 pieces trained here on the sentences below) and
-OUT_DIR/text/tokenizer_expected.json. Needs sentencepiece, protobuf and transformers 4.57 (requirements.txt).
+OUT_DIR/text/tokenizer_expected.json. Needs sentencepiece, protobuf and transformers 4.57 (requirements-text.txt).
 With --en-model FILE it also records google/sentencepiece's en.model (unigram, NFKC, spaces collapsed).
 """
 import argparse

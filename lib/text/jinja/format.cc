@@ -15,7 +15,9 @@ std::string convert(char kind, const std::string& options, const Value& value) {
   const size_t digits = options.find_first_not_of("-+ #");
   const bool zero = digits != std::string::npos && options[digits] == '0';
   const size_t dot = options.find('.');
-  const auto number = [](const std::string& text) { return text.empty() ? 0 : std::atoi(text.c_str()); };
+  const auto number = [](const std::string& text) {  // 9999 is refused below
+    return text.empty() ? 0 : text.size() > 4 ? 9999 : std::atoi(text.c_str());
+  };
   const int width = digits == std::string::npos ? 0 : number(options.substr(digits, dot - digits));
   const int precision = dot == std::string::npos ? -1 : number(options.substr(dot + 1));
   if (options.find_first_of("+ #") != std::string::npos || width > 1000 || precision > 300 ||

@@ -234,8 +234,8 @@ std::string Interpreter::call_macro(const Statement& macro, const Scope& definit
   for (size_t i = 0; i < parameters.size() && i < arguments.positional.size(); ++i)
     scope.set(parameters[i].name, arguments.positional[i]);
   for (const auto& [name, value] : arguments.named) {
-    const auto known =
-        std::find_if(parameters.begin(), parameters.end(), [&](const auto& p) { return p.name == name; });
+    const auto is_it = [&wanted = name](const Parameter& p) { return p.name == wanted; };
+    const auto known = std::find_if(parameters.begin(), parameters.end(), is_it);
     if (known != parameters.end()) {
       if (static_cast<size_t>(known - parameters.begin()) < arguments.positional.size())
         raise(fmt::format("macro \"{}\" got \"{}\" twice", macro.text, name));

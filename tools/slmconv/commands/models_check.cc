@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "model/conversation.h"
 #include "model/model.h"
 #include "nn/plan.h"
 #include "text/chat_template.h"
@@ -70,6 +71,21 @@ json::object call_answer() {
           {"tool_calls", json::array{{{"id", "call_0"},
                                       {"type", "function"},
                                       {"function", {{"name", "get_city"}, {"arguments", R"({"name":"Oslo"})"}}}}}}};
+}
+
+// What the template shows of a conversation, and what is written for it in plain text.
+std::string known_to(const text::ChatTemplate& chat_template) {
+  text::RenderOptions options;
+  options.variables = {{"bos_token", ""}, {"eos_token", ""}};
+  const auto abilities = model::probe(chat_template, options);
+  if (!abilities) return abilities.error().message;
+  std::string plain;
+  for (const auto& [known, name] : {std::pair{abilities->system, "system messages"},
+                                    {abilities->tools, "tools"},
+                                    {abilities->calls, "tool calls"},
+                                    {abilities->results, "tool results"}})
+    if (!known) plain += fmt::format("{}{}", plain.empty() ? "" : ", ", name);
+  return plain.empty() ? "knows tools, calls and results" : "parsed; put into plain text for it: " + plain;
 }
 
 // Answers go through the template into ids and come back as they were.
@@ -159,7 +175,7 @@ Result<Summary> run_check(Context& context, const Options& o) {
     if (tokenizer && !codec) {
       checks.failed("chat template", codec.error());
     } else {
-      checks.ok("chat template", "parsed");
+      checks.ok("chat template", known_to(*chat_template));
       if (codec && *codec) check_codec(checks, **codec);
     }
   }
