@@ -41,8 +41,8 @@ h2{font-size:17px;margin:40px 0 12px}p{margin:0 0 12px;max-width:76ch}.soft{colo
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:24px 0 8px}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}.tile b{display:block;font-size:24px;line-height:1.2;font-variant-numeric:tabular-nums}.tile span{color:var(--soft);font-size:13px}
 .card{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:9px 12px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{font-weight:600;font-size:12.5px;color:var(--soft)}tr:last-child td{border-bottom:0}th.l,td.l{text-align:left}td.name{white-space:normal;min-width:150px}td.name small{display:block;color:var(--soft)}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}th,td{padding:9px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+th{font-weight:600;font-size:12.5px;color:var(--soft)}tr:last-child td{border-bottom:0}th.l,td.l{text-align:left}td.name{white-space:normal;min-width:120px}td.name small{display:block;color:var(--soft)}
 .v{display:inline-block;padding:2px 9px;border-radius:99px;font-size:13px;font-weight:600}.replace{color:var(--good);background:var(--goodbg)}.keep{color:var(--bad);background:var(--badbg)}
 .need_more{color:var(--wait);background:var(--waitbg)}.not_measurable,.not_evaluated{color:var(--none);background:var(--nonebg)}
 svg text{font:11px system-ui,sans-serif;fill:var(--soft)}.key{display:flex;flex-wrap:wrap;gap:6px 18px;font-size:13px;color:var(--soft);margin:10px 0 0}.key i{display:inline-block;width:11px;height:11px;border-radius:50%;margin-right:6px;vertical-align:-1px}
@@ -53,9 +53,9 @@ footer{margin-top:40px;color:var(--soft);font-size:13px}code{font:12.5px ui-mono
 // One row of the chart: base, tuned and LLM on an axis from 0 to 1, and where the bound allows the tuned model to lie.
 std::string chart(const TaskRow& t) {
   if (!t.tuned) return "";
-  constexpr double kLeft = 8, kWidth = 204, kY = 13;
+  constexpr double kLeft = 8, kWidth = 164, kY = 13;
   auto x = [&](double v) { return kLeft + kWidth * std::clamp(v, 0.0, 1.0); };
-  std::string svg = fmt::format(R"s(<svg width="220" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)s",
+  std::string svg = fmt::format(R"s(<svg width="180" height="26" role="img" aria-label="base {}, tuned {}, LLM {}">)s",
                                 ratio_text(t.base), ratio_text(t.tuned), ratio_text(t.llm));
   svg += fmt::format(R"s(<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" stroke="var(--line)" stroke-width="2"/>)s", x(0),
                      x(1), kY, kY);
@@ -100,12 +100,15 @@ std::string html(const ReportData& data) {
     calls += t.n_calls;
     if (t.verdict == "replace") ++replaced, share += t.call_share;
   }
+  // "2026-11-22T16:25:54.123Z" to the minute.
+  const std::string made =
+      data.made.size() < 16 ? data.made : fmt::format("{} {} UTC", data.made.substr(0, 10), data.made.substr(11, 5));
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" "
       "content=\"width=device-width,initial-scale=1\">\n"
       "<title>{}</title>\n<style>{}</style>\n</head>\n<body>\n<main>\n<h1>{}</h1>\n<p class=\"soft\">{} · {} · "
       "{}</p>\n",
-      escape(data.title), kStyle, escape(headline(data)), escape(data.title), escape(data.made), escape(data.tool));
+      escape(data.title), kStyle, escape(headline(data)), escape(data.title), escape(made), escape(data.tool));
   if (data.demo_store)
     out += "<p class=\"warn\">Demonstration store: its keys come from a known seed and protect nothing.</p>\n";
   out += "<div class=\"tiles\">\n" +
