@@ -22,25 +22,25 @@ struct Usage {
 };
 
 struct Flags {
-  bool hci = false;           // the answer speaks to the human
+  bool hci = false;  // the answer speaks to the human
   bool streamed = false, partial = false, truncated = false, vision = false, needs_parent = false, undecoded = false;
-  bool failed = false;        // error, refusal, empty or cut answer
-  bool bad_session = false;   // its session's outcome was a failure
+  bool failed = false;       // error, refusal, empty or cut answer
+  bool bad_session = false;  // its session's outcome was a failure
 };
 
 // What became of it, where the log knows.
 struct Outcome {
-  std::optional<bool> success;   // of the session (workflow)
-  std::optional<double> score;   // of the session
-  json::value truth;             // right answer of this very call: an assistant message; null if not known
+  std::optional<bool> success;  // of the session (workflow)
+  std::optional<double> score;  // of the session
+  json::value truth;            // right answer of this very call: an assistant message; null if not known
 };
 
 struct CallMeta {
   CallId id;
-  std::string session;        // pseudonym or hash of the log's session id; "" = a session of its own
-  std::string group;          // sessions that are trials of one case share it; "" = the session
-  int64_t seq = 0;            // position in the session, from 0
-  std::string site;           // call-site label (workload_id) or ""
+  std::string session;  // pseudonym or hash of the log's session id; "" = a session of its own
+  std::string group;    // sessions that are trials of one case share it; "" = the session
+  int64_t seq = 0;      // position in the session, from 0
+  std::string site;     // call-site label (workload_id) or ""
   std::optional<int64_t> time_ms;
   std::optional<double> latency_ms, ttft_ms;
   std::string provider, model, operation = "chat", finish_reason;
@@ -48,20 +48,20 @@ struct CallMeta {
   std::optional<bool> success;
   std::optional<double> score;
   bool has_truth = false;
-  std::string source;         // pseudonym
+  std::string source;  // pseudonym
   Flags flags;
-  std::string split;          // curated only: "train", "validation", "test"
-  std::string raw_group;      // curated only: hexadecimal name of the raw group it came from
+  std::string split;      // curated only: "train", "validation", "test"
+  std::string raw_group;  // curated only: hexadecimal name of the raw group it came from
 };
 
 struct CallBody {
-  json::array messages;       // the request's
-  json::array tools;          // definitions, may be empty
-  json::array choices;        // [{"message": {...}, "finish_reason": "..."}], ≥ 1 unless the call failed
-  json::object params;        // temperature, response_format, tool_choice, …: an allow-list
-  json::object extra;         // allow-listed unknown fields of the dialect
-  json::value truth;          // assistant message or null
-  json::value error;          // the provider's error object, or null
+  json::array messages;  // the request's
+  json::array tools;     // definitions, may be empty
+  json::array choices;   // [{"message": {...}, "finish_reason": "..."}], ≥ 1 unless the call failed
+  json::object params;   // temperature, response_format, tool_choice, …: an allow-list
+  json::object extra;    // allow-listed unknown fields of the dialect
+  json::value truth;     // assistant message or null
+  json::value error;     // the provider's error object, or null
 };
 
 struct Call {
@@ -80,7 +80,8 @@ const json::object* answer_of(const CallBody& body);
 std::string content_text(const json::object& message);
 // Name of the tool the answer calls first; "" when it calls none.
 std::string first_tool(const json::object& answer);
-// What canonicalises a request and its response for deduplication (tag): canonical JSON of messages, tools, params, choices.
+// What canonicalises a request and its response for deduplication (tag): canonical JSON of messages, tools, params,
+// choices.
 std::string canonical_text(const CallBody& body);
 
 // The messages after the last assistant turn (what this call added to its conversation): for near-duplicates and

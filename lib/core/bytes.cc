@@ -16,7 +16,8 @@ std::string to_hex(ByteSpan bytes) {
 }
 
 Result<Bytes> from_hex(std::string_view hex) {
-  if (hex.size() % 2 != 0) return fail(ErrorCode::kBadInput, fmt::format("hexadecimal text of odd length {}", hex.size()));
+  if (hex.size() % 2 != 0)
+    return fail(ErrorCode::kBadInput, fmt::format("hexadecimal text of odd length {}", hex.size()));
   auto digit = [](char c) -> int {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;

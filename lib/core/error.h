@@ -65,12 +65,12 @@ inline int exit_code(ErrorCode code) { return static_cast<int>(code); }
 #define SLM_CONCAT(a, b) SLM_CONCAT_INNER(a, b)
 // SLM_TRY(lhs, expr): evaluates a Result; returns its error, or assigns its value to lhs (a declaration or a variable).
 #define SLM_TRY(lhs, expr) SLM_TRY_IMPL(SLM_CONCAT(slm_try_, __LINE__), lhs, expr)
-#define SLM_TRY_IMPL(tmp, lhs, expr)                             \
-  auto tmp = (expr);                                             \
+#define SLM_TRY_IMPL(tmp, lhs, expr)                    \
+  auto tmp = (expr);                                    \
   if (!tmp) return ::slm::fail(std::move(tmp).error()); \
   lhs = std::move(*tmp)
 // SLM_CHECK(expr): evaluates a Status or Result; returns its error if any.
-#define SLM_CHECK(expr)                                                        \
-  do {                                                                         \
+#define SLM_CHECK(expr)                                                                              \
+  do {                                                                                               \
     if (auto slm_status_ = (expr); !slm_status_) return ::slm::fail(std::move(slm_status_).error()); \
   } while (false)

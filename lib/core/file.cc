@@ -83,7 +83,8 @@ Status make_dirs(const fs::path& path, unsigned mode) {
   std::error_code ec;
   if (fs::is_directory(path, ec)) return {};
   if (path.has_parent_path() && path.parent_path() != path) SLM_CHECK(make_dirs(path.parent_path(), mode));
-  if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0 && errno != EEXIST) return fail(errno_error(path, "creating"));
+  if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0 && errno != EEXIST)
+    return fail(errno_error(path, "creating"));
   return {};
 }
 
@@ -97,7 +98,8 @@ Result<StagedDir> StagedDir::create(const fs::path& final_path) {
   return StagedDir(staging, final_path);
 }
 
-StagedDir::StagedDir(StagedDir&& other) noexcept : staging_(std::move(other.staging_)), final_(std::move(other.final_)) {
+StagedDir::StagedDir(StagedDir&& other) noexcept
+    : staging_(std::move(other.staging_)), final_(std::move(other.final_)) {
   other.staging_.clear();
 }
 

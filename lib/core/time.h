@@ -13,8 +13,8 @@ namespace slm {
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual int64_t now_ms() = 0;       // wall clock
-  virtual double monotonic_s() = 0;   // for durations
+  virtual int64_t now_ms() = 0;      // wall clock
+  virtual double monotonic_s() = 0;  // for durations
 };
 std::unique_ptr<Clock> system_clock();
 // Starts at now_ms and advances by step_ms at every now_ms() call; monotonic_s likewise. For tests and --demo-seed.

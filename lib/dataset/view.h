@@ -1,10 +1,9 @@
 // Views of curated calls by task and side of the split. Ids and numbers only; text is streamed from the store on
 // demand and never lies on disk in clear.
 //
-// A side is decided by the curator for a whole session group (trials of one case, near-duplicate sessions) and stored in
-// each call's meta; this room only reads it.
-// Requires: a store opened as trainer (or curator).
-// Units: tokens as billed.
+// A side is decided by the curator for a whole session group (trials of one case, near-duplicate sessions) and stored
+// in each call's meta; this room only reads it. Requires: a store opened as trainer (or curator). Units: tokens as
+// billed.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +30,8 @@ std::string group_of(const CallMeta& meta);
 
 struct Row {
   CallId id;
-  uint32_t task = 0;        // index given by the caller
-  uint32_t group = 0;       // index of its session group
+  uint32_t task = 0;   // index given by the caller
+  uint32_t group = 0;  // index of its session group
   uint32_t seq = 0;
   Side side = Side::kTrain;
   bool outlier = false, failed = false, bad_session = false, hci = false, has_truth = false;
@@ -41,18 +40,20 @@ struct Row {
 
 class View {
  public:
-  // Reads the meta of all curated calls once. task_of says each call's task (index) or nothing (then it isn't in the view).
+  // Reads the meta of all curated calls once. task_of says each call's task (index) or nothing (then it isn't in the
+  // view).
   struct TaskOf {
     uint32_t task = 0;
     bool outlier = false;
   };
-  static Result<View> build(store::Store& store, const std::unordered_map<CallId, TaskOf>& task_of, std::string_view purpose);
+  static Result<View> build(store::Store& store, const std::unordered_map<CallId, TaskOf>& task_of,
+                            std::string_view purpose);
 
-  const std::vector<Row>& rows() const { return rows_; }          // store order
+  const std::vector<Row>& rows() const { return rows_; }  // store order
   const std::string& group_name(uint32_t group) const { return groups_[group]; }
   size_t n_groups() const { return groups_.size(); }
-  // Rows (indices into rows()) of one task on one side, in store order; failed calls never, calls of failed sessions only
-  // if asked for.
+  // Rows (indices into rows()) of one task on one side, in store order; failed calls never, calls of failed sessions
+  // only if asked for.
   struct Select {
     uint32_t task = 0;
     Side side = Side::kTrain;

@@ -32,7 +32,8 @@ Result<Manifest> read_current(const fs::path& store, std::string_view step, std:
   const auto id = current_artifact(store, step, key);
   if (!id) {
     const std::string what = key.empty() ? std::string(step) : fmt::format("{} of {}", step, key);
-    return fail(ErrorCode::kManifestMismatch, fmt::format("this store has no result of {} yet", what), fmt::format("slmconv {}", step));
+    return fail(ErrorCode::kManifestMismatch, fmt::format("this store has no result of {} yet", what),
+                fmt::format("slmconv {}", step));
   }
   return read_manifest(artifact_dir(store, step, *id));
 }
@@ -56,7 +57,8 @@ std::vector<std::string> current_keys(const fs::path& store, std::string_view st
 
 std::optional<Manifest> unchanged(const fs::path& store, const Manifest& planned, std::string_view key) {
   auto current = read_current(store, planned.step, key);
-  if (!current || current->input_digest() != planned.input_digest() || current->tool != planned.tool) return std::nullopt;
+  if (!current || current->input_digest() != planned.input_digest() || current->tool != planned.tool)
+    return std::nullopt;
   return std::move(*current);
 }
 

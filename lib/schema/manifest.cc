@@ -66,7 +66,8 @@ Result<Manifest> manifest_from_json(const json::value& value) {
   SLM_TRY(const json::object* o, want_object(value, "manifest"));
   SLM_TRY(const int64_t schema, want_int(*o, "schema", "manifest"));
   if (schema > kManifestSchema)
-    return fail(ErrorCode::kFormatTooNew, fmt::format("manifest of schema {}, this build reads up to {}", schema, kManifestSchema));
+    return fail(ErrorCode::kFormatTooNew,
+                fmt::format("manifest of schema {}, this build reads up to {}", schema, kManifestSchema));
   SLM_CHECK(validate_json(value, "schemas/manifest/manifest.schema.json"));
   Manifest m;
   m.step = get_string(*o, "step");
@@ -84,7 +85,8 @@ Result<Manifest> manifest_from_json(const json::value& value) {
   m.n_in = get_int(*o, "n_in").value_or(0);
   m.n_out = get_int(*o, "n_out").value_or(0);
   if (get_string(*o, "digest") != m.digest())
-    return fail(ErrorCode::kManifestMismatch, fmt::format("manifest {} of step {}: its digest does not match its content", m.id, m.step),
+    return fail(ErrorCode::kManifestMismatch,
+                fmt::format("manifest {} of step {}: its digest does not match its content", m.id, m.step),
                 "slmconv run");
   return m;
 }
@@ -98,7 +100,8 @@ Status write_manifest(const std::filesystem::path& dir, const Manifest& m) {
   int64_t sum = m.n_out;
   for (const auto& [reason, n] : m.dropped) sum += n;
   if (sum != m.n_in)
-    return fail(ErrorCode::kUnexpected, fmt::format("step {}: counts don't add up: {} in, {} out and dropped", m.step, m.n_in, sum));
+    return fail(ErrorCode::kUnexpected,
+                fmt::format("step {}: counts don't add up: {} in, {} out and dropped", m.step, m.n_in, sum));
   return write_file_atomic(dir / "manifest.json", pretty_json(to_json(m)));
 }
 

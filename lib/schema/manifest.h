@@ -17,15 +17,16 @@ inline constexpr int kManifestSchema = 1;
 std::string_view tool_version();
 
 struct Manifest {
-  std::string step;  // "scrub", "cluster", "select", "finetune", "evaluate", "report"
-  std::string id;    // first 16 hexadecimal digits of digest()
-  json::object config;   // resolved settings that shape the result
+  std::string step;     // "scrub", "cluster", "select", "finetune", "evaluate", "report"
+  std::string id;       // first 16 hexadecimal digits of digest()
+  json::object config;  // resolved settings that shape the result
   uint64_t seed = 0;
-  std::map<std::string, std::string> inputs;   // name → digest, e.g. "curated" → keyed hash of ordered ids and plaintexts
+  std::map<std::string, std::string>
+      inputs;  // name → digest, e.g. "curated" → keyed hash of ordered ids and plaintexts
   std::map<std::string, std::string> outputs;  // file → digest of its plaintext
   int64_t n_in = 0, n_out = 0;
-  std::map<std::string, int64_t> dropped;      // reason → n; n_in = n_out + all of these
-  json::object summary;  // results that are public (counts, scores), by the step
+  std::map<std::string, int64_t> dropped;  // reason → n; n_in = n_out + all of these
+  json::object summary;                    // results that are public (counts, scores), by the step
   // Not part of the digest:
   std::string tool = std::string(tool_version());
   int64_t made_ms = 0;

@@ -38,7 +38,8 @@ Result<json::value> parse_toml(std::string_view text, std::string_view name) {
   try {
     return convert(toml::parse(text, name));
   } catch (const toml::parse_error& e) {
-    return fail(ErrorCode::kBadInput, fmt::format("{}:{}:{}: {}", name, e.source().begin.line, e.source().begin.column, e.description()));
+    return fail(ErrorCode::kBadInput,
+                fmt::format("{}:{}:{}: {}", name, e.source().begin.line, e.source().begin.column, e.description()));
   }
 }
 

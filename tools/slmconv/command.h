@@ -24,12 +24,12 @@ namespace slm::cli {
 struct Summary {
   int64_t n_in = 0, n_out = 0;
   std::map<std::string, int64_t> dropped;
-  std::string artifact;            // id of what was made, or empty
-  bool changed = false;            // false: nothing new was done
-  json::object extra;              // further public figures; keys appear beside the others under --json
-  std::vector<std::string> lines;  // what the text reporter prints for a person, in order
-  ErrorCode code = ErrorCode::kOk; // kTooManySkipped, kQualityGate, … : the work is done, and this is the exit code
-  std::string message;             // why, when code isn't kOk
+  std::string artifact;             // id of what was made, or empty
+  bool changed = false;             // false: nothing new was done
+  json::object extra;               // further public figures; keys appear beside the others under --json
+  std::vector<std::string> lines;   // what the text reporter prints for a person, in order
+  ErrorCode code = ErrorCode::kOk;  // kTooManySkipped, kQualityGate, … : the work is done, and this is the exit code
+  std::string message;              // why, when code isn't kOk
   std::string hint;
 };
 
@@ -49,12 +49,12 @@ class Reporter : public Progress {
 };
 
 struct Globals {
-  std::string store;      // --store, SLMCONV_STORE
-  std::string identity;   // --identity, SLMCONV_IDENTITY: a key file or a folder of keys
+  std::string store;     // --store, SLMCONV_STORE
+  std::string identity;  // --identity, SLMCONV_IDENTITY: a key file or a folder of keys
   bool json = false;
   bool quiet = false;
   int verbose = 0;
-  int threads = 0;        // 0: all cores
+  int threads = 0;  // 0: all cores
 };
 
 struct Context {
@@ -62,7 +62,7 @@ struct Context {
   Reporter* out = nullptr;
   Clock* clock = nullptr;
   Random* random = nullptr;
-  std::istream* in = nullptr;  // stdin
+  std::istream* in = nullptr;     // stdin
   std::filesystem::path program;  // argv[0]
 
   // The command that was chosen; set by the callback that on() installs.
