@@ -56,7 +56,7 @@ struct TaskEvaluation {
   int64_t n_train = 0;        // training calls that majority and nearest were drawn from
   // What may be looked at again.
   int look = 0;                     // m; 0: never tested
-  std::string candidate;            // digest of adapter, base, margin and grading
+  std::string candidate;            // digest of adapter, base, grading, margin and generation
   std::string units;                // keyed digest of the units
   std::string tested_in;            // evaluation that tested it; "" = this one
   std::string barrier;              // evaluation whose sessions this candidate may not be tested on; "" = none

@@ -110,7 +110,7 @@ class Evaluator {
     if (!out.measurable) return out;
 
     SLM_TRY(out.adapter, fitting_adapter(*setting_, context_.store, task, context_.progress));
-    out.candidate = candidate_digest(out.adapter, info.kind, options_.delta);
+    out.candidate = candidate_digest(out.adapter, info.kind, options_);
     const TaskEvaluation* before = setting_->before(task);
     out.look = plan_look(before, out.candidate);
     if (!out.look.barrier.empty()) {

@@ -200,7 +200,8 @@ Result<Gate> read_gate(const std::filesystem::path& path) {
 Result<GateResult> check_gate(const Gate& gate, const Evaluation& evaluation) {
   GateResult out;
   std::vector<const TaskEvaluation*> own;
-  for (const auto& [name, threshold] : gate.tasks) {
+  for (const auto& entry : gate.tasks) {
+    const std::string& name = entry.first;
     const auto found = std::find_if(evaluation.tasks.begin(), evaluation.tasks.end(), [&](const TaskEvaluation& task) {
       return task.task.value == name || task.name == name;
     });
@@ -209,7 +210,7 @@ Result<GateResult> check_gate(const Gate& gate, const Evaluation& evaluation) {
           ErrorCode::kBadInput,
           fmt::format("the gate names task {}, which isn't among the {} evaluated", name, evaluation.tasks.size()),
           "slmconv report tasks");
-    check_task(*found, threshold, out.checks);
+    check_task(*found, entry.second, out.checks);
     own.push_back(&*found);
   }
   if (gate.all) {

@@ -73,12 +73,13 @@ Result<Manifest> fitting_adapter(const Setting& setting, store::Store& store, si
   return adapter;
 }
 
-std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, double delta) {
+std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, const EvaluateOptions& options) {
   json::object what;
   for (const auto& [file, digest] : adapter.outputs) what[file] = digest;
   what["base_digest"] = get_string(adapter.config, "base_digest");
   what["kind"] = score::kind_name(kind);
-  what["delta"] = delta;
+  what["delta"] = options.delta;
+  what["max_new_tokens"] = options.max_new_tokens;
   what["grading"] = kGrading;
   return sha256_hex(canonical_json(what));
 }

@@ -43,8 +43,9 @@ Result<std::vector<size_t>> choose_tasks(const Setting& setting, const std::file
 // permanent, and which side a session is on never changes.
 Result<Manifest> fitting_adapter(const Setting& setting, store::Store& store, size_t task, Progress& progress);
 
-// Digest of all that is fixed before the test side is opened: adapter, base, kind (how it is graded), margin.
-std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, double delta);
+// Digest of all that is fixed before the test side is opened: adapter, base, kind (how it is graded), margin, how
+// answers are generated.
+std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, const EvaluateOptions& options);
 
 // Opens base models one after the other; checks that each is the one the adapter was trained on.
 class Bases {

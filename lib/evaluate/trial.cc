@@ -9,8 +9,10 @@
 namespace slm::evaluate {
 namespace {
 
-constexpr int kMostNewTokens = 2048;
-constexpr int kRoom = 16;
+constexpr size_t kMostNewTokens = 2048;
+constexpr size_t kSpare = 8;       // tokens beyond the longest training answer
+constexpr int kUnknownRoom = 256;  // where no training answer says
+constexpr size_t kLongestLookedAt = 64;
 
 // Sums grades; mean() divides.
 class Tally {
@@ -113,11 +115,18 @@ Result<BothArms> answer_both(const TrialInput& input, const TrialOptions& option
 }  // namespace
 
 int answer_room(const model::Codec& codec, const std::vector<json::object>& answers) {
+  // The longest in tokens is among the longest in bytes.
+  std::vector<std::pair<size_t, size_t>> by_size;
+  for (size_t i = 0; i < answers.size(); ++i) by_size.emplace_back(json::serialize(answers[i]).size(), i);
+  std::sort(by_size.rbegin(), by_size.rend());
+  if (by_size.size() > kLongestLookedAt) by_size.resize(kLongestLookedAt);
+  const model::Prompt prompt{{json::object{{"role", "user"}, {"content", "-"}}}, {}};
   size_t longest = 0;
-  for (const json::object& answer : answers)
-    longest = std::max(longest, codec.encode_text(json::serialize(answer)).size());
-  if (longest == 0) longest = 256;
-  return std::min(kMostNewTokens, static_cast<int>(std::min<size_t>(longest, kMostNewTokens)) + kRoom);
+  for (const auto& [bytes, i] : by_size)
+    if (const auto example = codec.encode_example(prompt, answers[i]))
+      longest = std::max(longest, example->ids.size() - example->n_prompt);
+  if (longest == 0) return kUnknownRoom;
+  return static_cast<int>(std::min<size_t>(longest + kSpare, kMostNewTokens));
 }
 
 Result<TrialResult> run_trial(const TrialInput& input, const TrialOptions& options, Clock& clock, Progress& progress) {

@@ -399,7 +399,7 @@ TEST_F(Evaluating, TheArtefactHoldsNoText) {
   add_routing(40);
   add({"test-secret", "my parcel is late, ask Quillfeather at the Zanzibar depot please", "Petrichor", "", kRoute,
        true});
-  add({"train-secret", "my parcel is late, ask Quillfeather at the Zanzibar depot please", "Petrichor"});
+  add({"train-secret", "my parcel is late, ask Quillfeather at the Zanzibar depot please", "Petrichor", ""});
   cluster(1);
   train(route_, "half");
   const auto result = evaluate();
@@ -414,6 +414,19 @@ TEST_F(Evaluating, TheArtefactHoldsNoText) {
       EXPECT_EQ(text.find(planted), std::string::npos) << planted << " in " << entry.path();
   }
   EXPECT_EQ(files, (std::set<std::string>{"manifest.json", "outcomes.jsonl.sealed", "seen.sealed", "timing.json"}));
+}
+
+TEST_F(Evaluating, AnInterruptionLeavesNothing) {
+  add_routing(20);
+  cluster(1);
+  train(route_, "good");
+  const EvaluateContext context{*store_, *clock_, progress_,
+                                [](const fs::path&, const nn::EngineOptions&) -> Result<std::unique_ptr<model::Model>> {
+                                  return fail(ErrorCode::kInterrupted, "interrupted");
+                                }};
+  EXPECT_EQ(evaluate_tasks(context, lenient()).error().code, ErrorCode::kInterrupted);
+  EXPECT_FALSE(current_artifact(store_->dir(), kStep));
+  EXPECT_EQ(route(evaluate()).look, 1) << "nothing was looked at";
 }
 
 TEST_F(Evaluating, Refusals) {
