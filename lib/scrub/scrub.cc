@@ -13,6 +13,7 @@
 #include "scrub/fields.h"
 #include "scrub/filter/filter.h"
 #include "scrub/gate.h"
+#include "scrub/public_words.h"
 #include "scrub/replace/text_scrubber.h"
 #include "scrub/sessions.h"
 
@@ -160,8 +161,10 @@ Status Run::each_raw(std::string_view purpose, const RawVisitor& visit) {
 }
 
 Status Run::learn() {
-  return each_raw("names", [&](int64_t, StoredCall&, Call& call) -> Status {
+  PublicWords shared;
+  const auto one = [&](int64_t, StoredCall&, Call& call) -> Status {
     const uint32_t session = sessions_.place(call.meta).session;
+    shared.add(call.body, session);
     KnownValues found;
     KnownValues* known = &found;
     if (const auto it = known_.find(session); it != known_.end()) known = &it->second;
@@ -172,7 +175,10 @@ Status Run::learn() {
     SLM_CHECK(visit_fields(call.body, visit));
     if (known == &found && !found.empty()) known_.emplace(session, std::move(found));
     return {};
-  });
+  };
+  SLM_CHECK(each_raw("names", one));
+  scrubber_->set_public_words(shared.words());
+  return {};
 }
 
 Scope Run::scope_of(uint32_t session, std::string_view name) const {

@@ -131,6 +131,9 @@ TEST(Detector, NamesAfterContextWords) {
          {"Dear Customer, Dear Sir, Hello Team", {}},
          {"My name is spelled wrong on the bill", {}},
          {"Thanks, Great service", {}},
+         {"hello Tracking for the parcel has stopped", {}},
+         {"Hello, Start a return please", {}},
+         {"Best regards, Brindlewick Garden Supply", {}},
          {"Kind regards,\nThe Support Team", {}},
          {"file name: Quarterly Report", {}},
          {"120 ms Latency, MS Excel", {}}});

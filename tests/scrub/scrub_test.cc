@@ -96,6 +96,27 @@ TEST_F(ScrubTest, NamesFoundLaterInASessionCountForAllOfIt) {
   EXPECT_EQ(user_text(curated()[1]), "Orla Wick was here too");
 }
 
+TEST_F(ScrubTest, TheDesksOwnNameStays) {
+  const std::string prompt = "You write for Brindlewick.";
+  const auto reply = [](int i) { return fmt::format("Item {} is back. Kind regards,\nBrindlewick", i * 7919); };
+  for (int i = 0; i < 25; ++i)
+    store_.add(test::make_call("s" + std::to_string(i), fmt::format("Draft {}", i * 104729), reply(i), prompt));
+  // Few sessions share this one, so its name may be a customer's.
+  for (int i = 0; i < 5; ++i)
+    store_.add(test::make_call("t" + std::to_string(i), fmt::format("Draft {}", i * 15485863),
+                               fmt::format("Item {}. Kind regards,\nOrla", i), "You write to Orla."));
+  run();
+  int own = 0, orla = 0;
+  for (const Call& call : curated()) {
+    const std::string answer = content_text(*answer_of(call.body));
+    own += answer.find("\nBrindlewick") != std::string::npos;
+    orla += answer.find("Orla") != std::string::npos ||
+            content_text(call.body.messages[0].as_object()).find("Orla") != std::string::npos;
+  }
+  EXPECT_EQ(own, 25);
+  EXPECT_EQ(orla, 0);
+}
+
 TEST_F(ScrubTest, DropsByReasonAndAddsUp) {
   add("s1", "a first question about chairs", "good");
   add("s1", "a first question about chairs", "good");   // exact

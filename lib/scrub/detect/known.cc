@@ -113,6 +113,9 @@ void KnownValues::find_words(std::string_view text, std::string_view folded, std
       // Written small, only what can hardly be another word; an ordinary word only where no sentence begins.
       if (!capital && (part.ordinary || part.folded.size() < 4)) continue;
       if (capital && part.ordinary && begins_sentence(text, at)) continue;
+      // "MIA" is an airport, "Mia" a passenger.
+      const bool all_capitals = capital && end - at >= 2 && text[at + 1] != folded[at + 1];
+      if (all_capitals && part.folded.size() < 4) continue;
       out.push_back({at, end, kPerson, true});
     }
   }

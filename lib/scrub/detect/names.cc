@@ -101,6 +101,23 @@ const Words& ordinary_words() {
   return words;
 }
 
+// A word of a company's or institution's name: then the whole is no person's.
+const Words& company_words() {
+  static const Words words = {"inc",         "ltd",          "limited",     "llc",        "gmbh",         "corp",
+                              "corporation", "company",      "co",          "plc",        "ag",           "group",
+                              "holding",     "holdings",     "supply",      "supplies",   "services",     "solutions",
+                              "systems",     "technologies", "technology",  "labs",       "laboratories", "studio",
+                              "studios",     "media",        "bank",        "insurance",  "airlines",     "airways",
+                              "hotel",       "hotels",       "hospital",    "clinic",     "university",   "college",
+                              "school",      "institute",    "academy",     "foundation", "association",  "society",
+                              "museum",      "library",      "ministry",    "council",    "agency",       "store",
+                              "stores",      "shop",         "market",      "outlet",     "restaurant",   "garden",
+                              "gardens",     "logistics",    "express",     "energy",     "telecom",      "software",
+                              "networks",    "industries",   "enterprises", "partners",   "consulting",   "associates",
+                              "team",        "support",      "service",     "department", "center",       "centre"};
+  return words;
+}
+
 bool lower_letter(char c) { return c >= 'a' && c <= 'z'; }
 bool upper_letter(char c) { return c >= 'A' && c <= 'Z'; }
 
@@ -164,6 +181,10 @@ bool valid_name(Candidate& c) {
   size_t end = c.begin;
   int n_words = 0, n_initials = 0;
   bool capitals = true;
+  if (tokens.size() > 1 && std::any_of(tokens.begin() + 1, tokens.end(), [](std::string_view token) {
+        return company_words().contains(fold_case(token));
+      }))
+    return false;
   for (const std::string_view token : tokens) {
     const std::string_view bare = without_possessive(token);
     if (stop_words().contains(fold_case(bare))) break;

@@ -6,8 +6,8 @@ namespace slm::scrub {
 
 namespace {
 
-// One word of a name, and a name: up to four words, with particles between.
-#define WORD R"((?:(?:\p{Lu}\.)++|\p{Lu}[\p{L}\p{M}]*+(?:['’\-]\p{L}[\p{L}\p{M}]*+)*+))"
+// One word of a name (not "I"), and a name: up to four words, with particles between.
+#define WORD R"((?!I(?:['’]\p{Ll}|(?![\p{L}.])))(?:(?:\p{Lu}\.)++|\p{Lu}[\p{L}\p{M}]*+(?:['’\-]\p{L}[\p{L}\p{M}]*+)*+))"
 #define NAME                                                                                                        \
   "(" WORD                                                                                                          \
   R"((?:[ \t]{1,2}(?:(?:van|von|der?|den|del|della|da|di|dos|das|du|la|le|bin|ibn|al|el|ter|zu|y|e)[ ]){0,2})" WORD \
@@ -28,7 +28,7 @@ constexpr DetectorRow kRows[] = {
      "key=|token=|secret=|password=|passwd=|pwd=|sig=|signature=|auth=|credential=|apikey=|sessionid=|session_id=|jwt=",
      R"(([^\s&#"'<>\\)\]}]{4,4096}))", valid_url_parameter},
     {kJwt, Run::kAtWord, "eyj",
-     R"((?<![A-Za-z0-9_.\-])eyJ[A-Za-z0-9_\-]{5,}+\.eyJ[A-Za-z0-9_\-]{5,}+(?:\.[A-Za-z0-9_\-]*+){1,3})", nullptr},
+     R"((?<![A-Za-z0-9_.\-])eyJ[A-Za-z0-9_\-]{5,}+\.eyJ[A-Za-z0-9_\-]{5,}+(?:\.[A-Za-z0-9_\-]++){0,3})", nullptr},
     {kModelKey, Run::kAtWord, "sk-", R"((?<![A-Za-z0-9_\-])sk-[A-Za-z0-9_\-]{16,256}+(?![A-Za-z0-9_\-]))", valid_key},
     {kModelKey, Run::kAtWord, "hf_|gsk_|r8_|pplx-|xai-|nvapi-|ops_|fw_|csk-",
      R"((?<![A-Za-z0-9_\-])(?:hf_|gsk_|r8_|pplx-|xai-|nvapi-|ops_|fw_|csk-)[A-Za-z0-9_\-]{20,256}+(?![A-Za-z0-9_\-]))",
@@ -100,12 +100,11 @@ constexpr DetectorRow kRows[] = {
      R"(["'*]{0,3}[ \t]{0,3}[:=][ \t]{0,3}["'“*]{0,3}(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof)\.?[ ])?)" NAME,
      valid_labelled_name, true, 2},
     {kPerson, Run::kAfterWord, "dear|hi|hello|hey|hallo|liebe|lieber|cher|chère|estimado|estimada",
-     R"(,?[ \t]{1,2}(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau)\.?[ ])?)" NAME
-     R"((?![ ](?i:team|support|service|community|crew)\b))",
-     valid_name, true},
+     R"([ \t]{1,2}(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau)\.?[ ])?)" NAME
+     R"((?=[ \t]*(?:[,.!?:;)\n\r\\—–-]|$)|[ ](?i:i|i'm|i've|i'd|we|my|can|could|would|this|please|how|what|where|thanks|thank|just|it's|hope)\b))", valid_name, true},
     {kPerson, Run::kAfterWord,
      "good morning|good afternoon|good evening|thanks|thank you|sorry|welcome back|welcome|congratulations|hola|bonjour|ciao",
-     R"(,?[ \t]{1,2}(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau)\.?[ ])?)" NAME R"((?=[ \t]*(?:[,.!?:;)\n\r\\—–-]|$)))",
+     R"([ \t]{1,2}(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau)\.?[ ])?)" NAME R"((?=[ \t]*(?:[,.!?:;)\n\r\\—–-]|$)))",
      valid_name, true},
     {kPerson, Run::kAfterWord,
      "regards|sincerely|cheers|best wishes|yours truly|yours faithfully|respectfully|thanks|thank you|best|warmly|thx|take care|thanks again|in advance|signed|grüße|saludos|cordialement",

@@ -14,7 +14,7 @@ namespace slm::scrub {
 namespace {
 
 constexpr int kMaxNesting = 4;  // JSON in a string of JSON in a string …
-constexpr size_t kMemoLeast = 200, kMemoBytes = 16 << 20;
+constexpr size_t kMemoLeast = 64, kMemoBytes = 16 << 20;
 
 std::string placeholder(std::string_view type) {
   std::string out = "[";
@@ -80,6 +80,13 @@ std::vector<Found> TextScrubber::find(std::string_view text, std::string_view la
       if (after == out.end() || after->begin >= f.end) out.insert(after, f);
     }
   }
+  if (!public_words_.empty())
+    std::erase_if(out, [&](const Found& f) {
+      if (f.type != kPerson) return false;
+      const auto tokens = name_tokens(text.substr(f.begin, f.end - f.begin));
+      return std::all_of(tokens.begin(), tokens.end(),
+                         [&](std::string_view token) { return public_words_.contains(fold_case(token)); });
+    });
   if (!rules_->allowed.empty())
     std::erase_if(out, [&](const Found& f) {
       return rules_->allowed.contains(fold_case(text.substr(f.begin, f.end - f.begin)));

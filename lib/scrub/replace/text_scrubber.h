@@ -8,10 +8,12 @@
 
 #include <array>
 #include <cstdint>
-#include <list>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "scrub/detect/detector.h"
@@ -56,6 +58,8 @@ class TextScrubber {
   };
   // `label`: see Detector::find.
   Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);
+  // Words that are no one's name here (folded): a find of a person made of them alone is left. See public_words.h.
+  void set_public_words(std::unordered_set<std::string> words) { public_words_ = std::move(words); }
   // Adds what the text's context words tell to `known`.
   void learn(std::string_view text, std::string_view label, KnownValues& known);
 
@@ -78,6 +82,7 @@ class TextScrubber {
   const Detector* detector_;
   SurrogateMaker surrogates_;
   Ledger* ledger_;
+  std::unordered_set<std::string> public_words_;
   Counts counts_;
   // Long texts come again and again (system prompts, the turns before in an agent loop): what was found in them is
   // kept, compared by the text itself, up to a bound.
