@@ -1,6 +1,7 @@
 #include "store/sqlite.h"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include <cerrno>
 #include <cstring>
@@ -45,6 +46,11 @@ Error sqlite_error(sqlite3* db, int rc) {
 }
 
 }  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
+void Database::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+
+int64_t Statement::integer(int column) const { return sqlite3_column_int64(handle_.get(), column); }
 
 Statement& Statement::bind(int index, int64_t value) {
   bind_failed_ |= sqlite3_bind_int64(handle_.get(), index, value) != SQLITE_OK;

@@ -7,14 +7,17 @@
 // Threads: a connection and its statements belong to one thread.
 #pragma once
 
-#include <sqlite3.h>
-
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/bytes.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
 
 namespace slm::store {
 
@@ -34,7 +37,7 @@ class Statement {
   // Gives up the rest of the rows; ends the read transaction.
   void reset();
 
-  int64_t integer(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+  int64_t integer(int column) const;
   // Valid until the next step() or reset().
   ByteSpan blob(int column) const;
   std::string_view text(int column) const;
@@ -49,7 +52,7 @@ class Statement {
  private:
   friend class Database;
   struct Finalize {
-    void operator()(sqlite3_stmt* s) const { sqlite3_finalize(s); }
+    void operator()(sqlite3_stmt* s) const;
   };
   Status copy_fixed(int column, std::span<uint8_t> out, std::string_view what) const;
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
@@ -87,7 +90,7 @@ class Database {
 
  private:
   struct Close {
-    void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+    void operator()(sqlite3* db) const;
   };
   std::filesystem::path path_;
   std::unique_ptr<sqlite3, Close> handle_;
