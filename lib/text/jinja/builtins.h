@@ -35,7 +35,7 @@ class ArgReader {
 
  private:
   std::string_view callee_;
-  std::initializer_list<std::string_view> names_;
+  std::vector<std::string_view> names_;
   std::vector<const Value*> values_;
 };
 

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 
 #include "text/jinja/builtins.h"
 #include "text/unicode.h"
@@ -40,6 +42,7 @@ std::string convert(char kind, const std::string& options, const Value& value) {
     case 'd':
     case 'i':
       if (!value.is_number()) raise(fmt::format("\"%{}\" needs a number, not a {}", kind, value.type_name()));
+      if (value.is_float() && !(std::abs(value.as_number()) < 9.2e18)) raise("an integer of more than 64 bits");
       out = std::to_string(value.is_float() ? static_cast<int64_t>(value.as_number()) : value.as_integral());
       break;
     case 'x':

@@ -255,7 +255,7 @@ ArgReader::ArgReader(std::string_view callee, const Arguments& arguments, std::i
 }
 
 const Value& ArgReader::want(size_t i) const {
-  if (values_[i] == nullptr) raise(fmt::format("\"{}\" needs \"{}\"", callee_, *(names_.begin() + i)));
+  if (values_[i] == nullptr) raise(fmt::format("\"{}\" needs \"{}\"", callee_, names_[i]));
   return *values_[i];
 }
 
@@ -266,16 +266,14 @@ bool ArgReader::flag(size_t i, bool otherwise) const {
 int64_t ArgReader::integer(size_t i, int64_t otherwise) const {
   if (values_[i] == nullptr) return otherwise;
   if (!values_[i]->is_integral())
-    raise(fmt::format("\"{}\" of \"{}\" must be an integer, not {}", *(names_.begin() + i), callee_,
-                      values_[i]->type_name()));
+    raise(fmt::format("\"{}\" of \"{}\" must be an integer, not {}", names_[i], callee_, values_[i]->type_name()));
   return values_[i]->as_integral();
 }
 
 std::string_view ArgReader::text(size_t i, std::string_view otherwise) const {
   if (values_[i] == nullptr) return otherwise;
   if (!values_[i]->is_string())
-    raise(
-        fmt::format("\"{}\" of \"{}\" must be a str, not {}", *(names_.begin() + i), callee_, values_[i]->type_name()));
+    raise(fmt::format("\"{}\" of \"{}\" must be a str, not {}", names_[i], callee_, values_[i]->type_name()));
   return values_[i]->as_string();
 }
 
