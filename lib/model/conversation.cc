@@ -78,7 +78,8 @@ json::object plain(const json::object& message, const Abilities& abilities) {
   auto* calls = out.if_contains("tool_calls");
   if (calls == nullptr || !calls->is_array()) return out;
   if (!abilities.calls) {
-    std::string text(out["content"].get_string());
+    // By at(): operator[] may move the object's items even where the key is there.
+    std::string text(out.at("content").get_string());
     for (const auto& call : calls->get_array()) {
       if (!text.empty()) text += '\n';
       text += call_text(call);
