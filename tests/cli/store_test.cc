@@ -105,7 +105,7 @@ TEST_F(StoreCommands, KeysListAndGrant) {
       run_cli({"--json", "--store", store_, "--identity", keys_, "keys", "grant", "trainer", "--out", out});
   EXPECT_EQ(grant.rc, 0) << grant.out;
   EXPECT_EQ(grant.last().at("pending").as_bool(), false);
-  EXPECT_THAT(run_cli({"--store", store_, "keys", "list"}).out,
+  EXPECT_THAT(run_cli({"--json", "--store", store_, "keys", "list"}).out,
               HasSubstr(std::string(grant.last().at("fingerprint").as_string())));
   EXPECT_EQ(
       run_cli({"--store", store_, "--identity", keys_ + "/curator.key", "keys", "grant", "trainer", "--out", out + "2"})
