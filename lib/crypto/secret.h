@@ -1,5 +1,6 @@
 // Memory for keys. SecretBytes holds long-lived keys on pages of its own: locked, left out of core dumps, zeroed at the
-// end. SecretArray holds short-lived ones (a context's key) wherever its owner lies, zeroed at the end. Neither copies.
+// end (and in a forked child). SecretArray holds short-lived ones (a context's key) wherever its owner lies, zeroed at
+// the end. Neither copies.
 //
 // Errors: none; where the kernel refuses to lock (RLIMIT_MEMLOCK) the pages are used unlocked: swap is then a risk.
 // Threads: as for any value.

@@ -28,6 +28,8 @@ class SealedAppender final : public Appender {
   }
 
   Result<bool> add(NewCall call) override {
+    // A batch that couldn't be committed goes first: what is sealed stays as it is.
+    if (sealed_) SLM_CHECK(flush());
     if (tags_.contains(call.tag) || waiting_tags_.contains(call.tag)) {
       ++n_known_;
       return false;

@@ -37,6 +37,7 @@ Status walk(Session& session, EntryKind kind, int64_t from, int64_t to,
       prev = entry.hash();
       ++next;
       if (entry.n < from || entry.kind != kind) continue;
+      if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while reading the store");
       SLM_CHECK(session.check(entry));
       SLM_TRY(const bool more, each(entry));
       if (!more) return {};

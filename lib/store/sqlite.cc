@@ -143,7 +143,7 @@ Result<Database> Database::open(const std::filesystem::path& path, Mode mode) {
   if (mode == Mode::kCreate) SLM_CHECK(out.exec("PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"));
   SLM_CHECK(
       out.exec("PRAGMA synchronous=FULL; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16384;"
-               "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON; PRAGMA foreign_keys=OFF;"));
+               "PRAGMA secure_delete=ON; PRAGMA cell_size_check=ON; PRAGMA automatic_index=OFF;"));
   return out;
 }
 

@@ -62,7 +62,17 @@ TEST_F(FaultsTest, FullDiskAtAnyWriteLosesNothing) {
       ++n_failures;
       EXPECT_EQ(flushed.error().code, ErrorCode::kIo) << budget << ": " << flushed.error().message;
       EXPECT_EQ(Store::info(dir_)->n_raw, stored) << "what was stored before stays, and only that";
-      ASSERT_OK((*appender)->flush());  // space again: the same sealed bytes
+      // Space again: the sealed bytes go as they are, what is added now after them.
+      if (budget % 2 == 0) {
+        ASSERT_OK((*appender)->flush());
+      } else {
+        NewCall extra{{}, {}, "s1", std::nullopt, "{}", "extra " + std::to_string(budget), {}};
+        extra.tag = (*collector)->content_tag(extra.body, std::nullopt, 0).value();
+        ASSERT_OK((*appender)->add(std::move(extra)));
+        EXPECT_EQ(Store::info(dir_)->n_raw, stored + 40);
+        ASSERT_OK((*appender)->flush());
+        ++stored;
+      }
     }
     went_through = flushed.has_value();
     stored += 40;
