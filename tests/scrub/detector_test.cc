@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "scrub/detect/keywords.h"
+#include "scrub/detect/known.h"
 #include "scrub/detect/normalise.h"
 
 namespace slm::scrub {
@@ -182,14 +184,39 @@ TEST(Detector, CostlyPatternIsGivenUpAndCounted) {
 }
 
 TEST(Detector, HostileTextsEnd) {
-  for (const std::string& unit :
-       {std::string("1 "), std::string("a@"), std::string("1.1."), std::string("Aa "), std::string("GB82 "),
-        std::string("::"), std::string("+1"), std::string("my name is "), std::string("eyJ."), std::string("(")}) {
+  KnownValues known;
+  known.add(kPerson, "Aa Bb");
+  known.add(kPhone, "111 111 1111");
+  for (const char* unit : {"1 ", "a@", "1.1.", "Aa ", "GB82 ", "::", "+1", "my name is ", "eyJ.", "(", "a@b.co ",
+                           "1.2.3.9 ", "Dear Aa, ", "-----BEGIN PRIVATE KEY-----", "://a:", "call 1 "}) {
     std::string text;
     while (text.size() < 200'000) text += unit;
     (void)detector().find(text);
+    std::vector<Found> again;
+    known.find(text, again);
   }
   EXPECT_EQ(detector().n_over_limit(), 0);
+}
+
+TEST(KnownValues, WholeWordsOfEveryKind) {
+  KnownValues known;
+  known.add(kPerson, "Zoë O'Neil-Brandt");
+  known.add(kCloudKey, "ab/cd+ef==");
+  known.add(kCloudKey, "==x");
+  const auto values = [&](std::string_view text) {
+    std::vector<Found> found;
+    known.find(text, found);
+    std::sort(found.begin(), found.end(),
+              [](const Found& a, const Found& b) { return a.begin != b.begin ? a.begin < b.begin : a.end > b.end; });
+    std::vector<std::string> out;
+    for (const Found& f : found) out.emplace_back(text.substr(f.begin, f.end - f.begin));
+    return out;
+  };
+  EXPECT_EQ(values("to Zoë O'Neil-Brandt."), (Expected{"Zoë O'Neil-Brandt", "Zoë", "O'Neil-Brandt"}));
+  EXPECT_EQ(values("“Zoë”—O'NEIL-BRANDT"), (Expected{"Zoë", "O'NEIL-BRANDT"}));
+  EXPECT_EQ(values("Zoëlle, xZoë"), Expected{});
+  EXPECT_EQ(values("key ab/cd+ef== and ==x"), (Expected{"ab/cd+ef==", "==x"}));
+  EXPECT_EQ(known.size(), 3u);
 }
 
 TEST(Keywords, FindsAllAndOverlapping) {

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "scrub/detect/keywords.h"
@@ -238,7 +240,9 @@ void Detector::Impl::try_row(const Row& row, size_t index, std::string_view text
       const size_t whole_end = match.end;
       const bool taken = accept(row, text, match.begin, match);
       if (taken) out.push_back({index, match.value_begin, match.value_end});
-      at = std::max(taken ? match.value_end : whole_end, match.begin + 1);
+      // A long match that isn't taken may have cut a value at its end.
+      const size_t skipped = whole_end > match.begin + 200 ? whole_end - 40 : whole_end;
+      at = std::max(taken ? match.value_end : skipped, match.begin + 1);
       while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80) ++at;
     }
   } else {
@@ -299,15 +303,15 @@ std::vector<Found> Detector::Impl::find(std::string_view original, std::string_v
     if (a.end - a.begin != b.end - b.begin) return a.end - a.begin > b.end - b.begin;
     return a.begin < b.begin;
   });
-  std::vector<Match> chosen;
+  std::map<size_t, Match> chosen;  // by begin
   for (const Match& m : matches) {
-    const auto after = std::lower_bound(chosen.begin(), chosen.end(), m.begin,
-                                        [](const Match& c, size_t begin) { return c.end <= begin; });
-    if (after != chosen.end() && after->begin < m.end) continue;
-    chosen.insert(after, m);
+    const auto after = chosen.lower_bound(m.begin);
+    if (after != chosen.end() && after->first < m.end) continue;
+    if (after != chosen.begin() && std::prev(after)->second.end > m.begin) continue;
+    chosen.emplace(m.begin, m);
   }
   std::vector<Found> out;
-  for (const Match& m : chosen) {
+  for (const auto& [at, m] : chosen) {
     const size_t begin = view.begin_in_original(m.begin), end = view.end_in_original(m.end);
     if (begin < n_label || end <= begin) continue;
     out.push_back({begin - n_label, end - n_label, rows[m.row].type, rows[m.row].by_context});

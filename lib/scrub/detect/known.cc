@@ -12,23 +12,34 @@ namespace {
 
 // More values than this in one session aren't a conversation's: a list was pasted; the rest is found where its context
 // is.
-constexpr size_t kMaxWhole = 256;
+constexpr size_t kMaxValues = 1000;
 
-bool is_word_byte(unsigned char c) {
-  return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-// Bytes above 127 may be punctuation (a dash, a quotation mark): only letters and digits make a word longer.
-bool joins_word(std::string_view text, size_t at, bool before) {
-  if (before) {
-    if (at == 0) return false;
-    size_t begin = at - 1;
-    while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-    at = begin;
+// End of the letters and digits that begin at `at`; `at` itself if none do. Above 127 everything is a letter but
+// dashes, quotation marks and the like.
+size_t word_end(std::string_view text, size_t at) {
+  while (at < text.size()) {
+    const auto b = static_cast<unsigned char>(text[at]);
+    if (b < 0x80) {
+      if (!((b >= '0' && b <= '9') || (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z'))) return at;
+      ++at;
+      continue;
+    }
+    size_t next = at;
+    const char32_t c = next_char(text, next);
+    if ((c >= 0x2000 && c <= 0x206F) || (c >= 0x3000 && c <= 0x303F) || c == 0xA0 || c == 0xAB || c == 0xBB ||
+        c == 0xB7)
+      return at;
+    at = next;
   }
-  if (at >= text.size() || !is_word_byte(static_cast<unsigned char>(text[at]))) return false;
-  if (static_cast<unsigned char>(text[at]) < 0x80) return true;
-  const char32_t c = next_char(text, at);
-  return !((c >= 0x2000 && c <= 0x206F) || (c >= 0x3000 && c <= 0x303F) || c == 0xAB || c == 0xBB || c == 0xB7);
+  return at;
+}
+// Whether a letter or digit begins at `at`, or ends there.
+bool joins_word(std::string_view text, size_t at, bool before) {
+  if (!before) return at < text.size() && word_end(text, at) > at;
+  if (at == 0) return false;
+  size_t begin = at - 1;
+  while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
+  return word_end(text.substr(0, at), begin) > begin;
 }
 
 bool begins_sentence(std::string_view text, size_t at) {
@@ -44,81 +55,104 @@ std::string_view number_key(std::string_view digits) {
   return digits.size() > 10 ? digits.substr(digits.size() - 10) : digits;
 }
 
+void KnownValues::add_entry(TypeIndex type, std::string folded, bool part) {
+  const auto index = static_cast<uint32_t>(entries_.size());
+  const size_t end = word_end(folded, 0);
+  if (end > 0) {
+    by_first_word_[folded.substr(0, end)].push_back(index);
+    first_bytes_[static_cast<unsigned char>(folded[0])] = true;
+  } else {
+    wordless_.push_back(index);
+  }
+  entries_.push_back({type, std::move(folded), part});
+}
+
 void KnownValues::add(TypeIndex type, std::string_view value) {
-  if (value.size() < 2 || whole_.size() >= kMaxWhole) return;
-  const bool digits = type == kPhone || type == kCard;
-  std::string folded = digits ? digits_of(value) : fold_case(value);
-  if (folded.empty()) return;
-  const auto same = [&](const Whole& w) { return w.type == type && w.folded == folded; };
-  if (std::any_of(whole_.begin(), whole_.end(), same)) return;
-  whole_.push_back({type, std::move(folded), digits});
-  has_digits_ = has_digits_ || digits;
-  if (type != kPerson) return;
+  if (value.size() < 2 || n_ >= kMaxValues) return;
+  if (type == kPhone || type == kCard) {
+    const std::string digits = digits_of(value);
+    if (digits.size() < 7 || !digits_.emplace(digits, type).second) return;
+    if (digits.size() >= 9) number_keys_.emplace(std::string(number_key(digits)), type);
+    ++n_;
+    return;
+  }
+  std::string folded = fold_case(value);
+  const auto same = [&](const Entry& e) { return e.type == type && !e.part && e.folded == folded; };
+  if (std::any_of(entries_.begin(), entries_.end(), same)) return;
+  ++n_;
+  if (type != kPerson) return add_entry(type, std::move(folded), false);
+  // A name of one word is treated as the part that it is.
   const auto tokens = name_tokens(value);
-  size_t n_words = 0;
+  if (tokens.size() > 1) add_entry(type, std::move(folded), false);
+  size_t n_words = 0, nth = 0;
   for (const auto& token : tokens) n_words += is_particle(token) || is_initial(token) ? 0 : 1;
-  size_t nth = 0;
   for (const std::string_view token : tokens) {
     if (is_particle(token) || is_initial(token) || token.size() < 2) continue;
     ++nth;
     const NamePart kind = n_words > 1 && nth == n_words ? NamePart::kFamily : NamePart::kGiven;
-    std::string word = fold_case(token);
-    const auto known = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.folded == word; });
-    if (known == parts_.end()) {
-      parts_.push_back({word, kind, is_ordinary_word(word)});
-    } else if (kind == NamePart::kFamily) {
-      known->kind = kind;
-    }
+    const std::string word = fold_case(token);
+    const auto [it, is_new] = parts_.try_emplace(word, Part{kind, is_ordinary_word(word)});
+    if (is_new) add_entry(type, word, true);
+    if (is_new && kind == NamePart::kGiven) given_.push_back(word);
+    if (kind == NamePart::kFamily) it->second.kind = kind;
   }
 }
 
 const NamePart* KnownValues::part_of(std::string_view folded_word) const {
-  for (const Part& part : parts_)
-    if (part.folded == folded_word) return &part.kind;
-  return nullptr;
+  const auto it = parts_.find(folded_word);
+  return it == parts_.end() ? nullptr : &it->second.kind;
 }
 
 std::string_view KnownValues::given_name_of(std::string_view initial) const {
   std::string_view found;
-  for (const Part& part : parts_) {
-    if (part.kind != NamePart::kGiven || !part.folded.starts_with(initial)) continue;
+  for (const std::string& name : given_) {
+    if (!name.starts_with(initial) || parts_.find(name)->second.kind != NamePart::kGiven) continue;
     if (!found.empty()) return {};
-    found = part.folded;
+    found = name;
   }
   return found;
 }
 
 void KnownValues::find(std::string_view text, std::vector<Found>& out) const {
-  if (whole_.empty()) return;
-  find_words(text, fold_case(text), out);
-  if (has_digits_) find_digits(text, out);
+  if (n_ == 0) return;
+  if (!entries_.empty()) find_words(text, fold_case(text), out);
+  if (!digits_.empty()) find_digits(text, out);
+}
+
+// Whether a part of a name at this place is one.
+bool KnownValues::takes_part(std::string_view text, std::string_view folded, size_t begin, size_t end) const {
+  const Part& part = parts_.find(folded.substr(begin, end - begin))->second;
+  const bool capital = text[begin] != folded[begin] || static_cast<unsigned char>(text[begin]) >= 0x80;
+  // Written small, only what can hardly be another word; an ordinary word only where no sentence begins.
+  if (!capital) return !part.ordinary && end - begin >= 4;
+  if (part.ordinary && begins_sentence(text, begin)) return false;
+  // "MIA" is an airport, "Mia" a passenger.
+  return end - begin >= 4 || text[begin + 1] == folded[begin + 1];
 }
 
 void KnownValues::find_words(std::string_view text, std::string_view folded, std::vector<Found>& out) const {
-  for (const Whole& whole : whole_) {
-    if (whole.digits) continue;
-    for (size_t at = folded.find(whole.folded); at != std::string_view::npos; at = folded.find(whole.folded, at + 1)) {
-      const size_t end = at + whole.folded.size();
-      if (joins_word(text, at, true) || joins_word(text, end, false)) continue;
-      // A name of one word is treated as the part that it is.
-      if (whole.type == kPerson && whole.folded.find(' ') == std::string::npos) continue;
-      out.push_back({at, end, whole.type, true});
+  const auto try_entry = [&](uint32_t index, size_t begin) {
+    const Entry& entry = entries_[index];
+    const size_t end = begin + entry.folded.size();
+    if (folded.compare(begin, entry.folded.size(), entry.folded) != 0) return;
+    if (joins_word(text, begin, true) || joins_word(text, end, false)) return;
+    if (!entry.part || takes_part(text, folded, begin, end)) out.push_back({begin, end, entry.type, true});
+  };
+  for (size_t at = 0; at < folded.size();) {
+    const size_t end = word_end(folded, at);
+    if (end == at) {
+      next_char(folded, at);
+      continue;
     }
+    if (first_bytes_[static_cast<unsigned char>(folded[at])])
+      if (const auto it = by_first_word_.find(folded.substr(at, end - at)); it != by_first_word_.end())
+        for (const uint32_t index : it->second) try_entry(index, at);
+    at = end;
   }
-  for (const Part& part : parts_) {
-    for (size_t at = folded.find(part.folded); at != std::string_view::npos; at = folded.find(part.folded, at + 1)) {
-      const size_t end = at + part.folded.size();
-      if (joins_word(text, at, true) || joins_word(text, end, false)) continue;
-      const bool capital = text[at] != folded[at] || static_cast<unsigned char>(text[at]) >= 0x80;
-      // Written small, only what can hardly be another word; an ordinary word only where no sentence begins.
-      if (!capital && (part.ordinary || part.folded.size() < 4)) continue;
-      if (capital && part.ordinary && begins_sentence(text, at)) continue;
-      // "MIA" is an airport, "Mia" a passenger.
-      const bool all_capitals = capital && end - at >= 2 && text[at + 1] != folded[at + 1];
-      if (all_capitals && part.folded.size() < 4) continue;
-      out.push_back({at, end, kPerson, true});
-    }
-  }
+  for (const uint32_t index : wordless_)
+    for (size_t at = folded.find(entries_[index].folded); at != std::string_view::npos;
+         at = folded.find(entries_[index].folded, at + 1))
+      try_entry(index, at);
 }
 
 void KnownValues::find_digits(std::string_view text, std::vector<Found>& out) const {
@@ -132,12 +166,12 @@ void KnownValues::find_digits(std::string_view text, std::vector<Found>& out) co
       if (digit(text[at])) {
         digits.push_back(text[at++]);
         const bool ends = at == text.size() || !digit(text[at]);
-        if (!ends || digits.size() < 7) continue;
-        for (const Whole& whole : whole_) {
-          const bool same =
-              whole.digits && (whole.folded == digits || (std::min(whole.folded.size(), digits.size()) >= 9 &&
-                                                          number_key(whole.folded) == number_key(digits)));
-          if (same && !joins_word(text, at, false)) out.push_back({i, at, whole.type, true});
+        if (!ends || digits.size() < 7 || joins_word(text, at, false)) continue;
+        if (const auto it = digits_.find(digits); it != digits_.end()) {
+          out.push_back({i, at, it->second, true});
+        } else if (digits.size() >= 9) {
+          if (const auto key = number_keys_.find(number_key(digits)); key != number_keys_.end())
+            out.push_back({i, at, key->second, true});
         }
       } else if (std::string_view(" -./()").find(text[at]) != std::string_view::npos && at + 1 < text.size() &&
                  (digit(text[at + 1]) || std::string_view(" ()").find(text[at + 1]) != std::string_view::npos)) {

@@ -6,9 +6,12 @@
 // Threads: const calls from several threads.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "scrub/detect/types.h"
@@ -20,31 +23,45 @@ enum class NamePart : uint8_t { kGiven, kFamily };
 class KnownValues {
  public:
   void add(TypeIndex type, std::string_view value);
-  bool empty() const { return whole_.empty(); }
-  // Appends what occurs in the text; may overlap.
+  bool empty() const { return n_ == 0; }
+  size_t size() const { return n_; }
+  // Appends what occurs in the text; may overlap. Time is linear in the text, however many values are known.
   void find(std::string_view text, std::vector<Found>& out) const;
   // Which part of a name this word (ASCII-folded) is, as seen in the session's full names; nullptr if in none.
   const NamePart* part_of(std::string_view folded_word) const;
   // The given name with this first letter (folded), "" if none or several.
   std::string_view given_name_of(std::string_view initial) const;
-  size_t size() const { return whole_.size(); }
 
  private:
-  struct Whole {
-    TypeIndex type;
-    std::string folded;  // ASCII-folded value, or digits
-    bool digits;
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
   };
+  template <class T>
+  using Map = std::unordered_map<std::string, T, Hash, std::equal_to<>>;
   struct Part {
-    std::string folded;
     NamePart kind;
     bool ordinary;  // an ordinary word as well
   };
+  struct Entry {
+    TypeIndex type;
+    std::string folded;
+    bool part;  // of a name; else a whole value
+  };
+  void add_entry(TypeIndex type, std::string folded, bool part);
   void find_words(std::string_view text, std::string_view folded, std::vector<Found>& out) const;
   void find_digits(std::string_view text, std::vector<Found>& out) const;
-  std::vector<Whole> whole_;
-  std::vector<Part> parts_;
-  bool has_digits_ = false;
+  bool takes_part(std::string_view text, std::string_view folded, size_t begin, size_t end) const;
+
+  size_t n_ = 0;
+  std::vector<Entry> entries_;
+  Map<std::vector<uint32_t>> by_first_word_;  // first run of word characters → entries
+  std::vector<uint32_t> wordless_;            // entries without one
+  std::array<bool, 256> first_bytes_{};
+  Map<Part> parts_;
+  std::vector<std::string> given_;  // given names, in the order they came
+  Map<TypeIndex> digits_;           // whole numbers
+  Map<TypeIndex> number_keys_;      // their last ten digits, of nine or more
 };
 
 // What two spellings of one number share: its last ten digits.

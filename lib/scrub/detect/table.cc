@@ -13,14 +13,14 @@ namespace {
   R"((?:[ \t]{1,2}(?:(?:van|von|der?|den|del|della|da|di|dos|das|du|la|le|bin|ibn|al|el|ter|zu|y|e)[ ]){0,2})" WORD \
   R"(){0,3}+)(?![\p{L}\p{N}_@]))"
 // A telephone number as people write it; a validator counts its digits.
-#define DIGIT_GROUPS R"(\(?\d++(?:\)\d*+)?+(?:[ .\-/]{1,2}\(?\d++(?:\)\d*+)?+|\(\d++\)\d*+)*+)"
+#define DIGIT_GROUPS R"(\(?\d++(?:\)\d*+)?+(?:[ .\-/]{1,2}\(?\d++(?:\)\d*+)?+|\(\d++\)\d*+){0,12}+)"
 #define EXTENSION R"((?:\s?(?i:x|ext\.?|extension)\s?\d{1,6})?+)"
 #define PHONE R"(\+?)" DIGIT_GROUPS EXTENSION R"((?![\d@]))"
 
 // clang-format off
 constexpr DetectorRow kRows[] = {
     {kPrivateKey, Run::kAtWord, "-----begin",
-     R"((?i:-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----)(?:[\s\S]{0,16384}?(?i:-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----)|[A-Za-z0-9+/=\s\\]*+))",
+     R"((?i:-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----)(?:[\s\S]{0,8192}?(?i:-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----)|[A-Za-z0-9+/=\s\\]*+))",
      nullptr},
     {kUrlCredential, Run::kAfterText, "://", R"(([^\s/?#@:"'<>\\]{0,256}:[^\s/@"'<>\\]{1,512})@)", nullptr},
     {kUrlCredential, Run::kAfterText, "://", R"(([^\s/?#@:"'<>\\]{8,512})@)", valid_key},
@@ -59,10 +59,10 @@ constexpr DetectorRow kRows[] = {
      nullptr},
     {kIban, Run::kSearch, "", R"((?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ \-]?[A-Za-z0-9]){11,30})", valid_iban, false, 1,
      Need::kCountry, 1},
-    {kCard, Run::kSearch, "", R"((?<![\p{L}\d])(?<!\d\.)\d++(?:[ \-.]{1,2}\d++)*+(?![\p{L}\d]))", valid_card, false, 1,
+    {kCard, Run::kSearch, "", R"((?<![\p{L}\d])(?<!\d\.)\d++(?:[ \-.]{1,2}\d++){0,100}+(?![\p{L}\d]))", valid_card, false, 1,
      Need::kDigits, 12},
     {kCard, Run::kAfterWord, "card|cards|card_number|credit_card|debit_card|cc|visa|mastercard|amex|pan|carte|kreditkarte",
-     R"((?:[^\d\n]){0,24}?(\d++(?:[ \-.]{1,2}\d++)*+)(?![\p{L}\d]))", valid_card_after_word, true},
+     R"((?:[^\d\n]){0,24}?(\d++(?:[ \-.]{1,2}\d++){0,100}+)(?![\p{L}\d]))", valid_card_after_word, true},
     {kIp, Run::kSearch, "", R"((?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d))", valid_ipv4, false, 1, Need::kDots, 3},
     {kIp, Run::kSearch, "",
      R"((?<![\p{L}\p{N}_:.])(?:[0-9A-Fa-f]{1,4}|:)(?::[0-9A-Fa-f]{0,4}){2,7}(?:\d{0,3}(?:\.\d{1,3}){3})?(?![\p{L}\p{N}_:]))",

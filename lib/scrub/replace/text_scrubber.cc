@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "scrub/detect/names.h"
@@ -72,13 +74,18 @@ std::vector<Found> TextScrubber::find(std::string_view text, std::string_view la
       if (a.end - a.begin != b.end - b.begin) return a.end - a.begin > b.end - b.begin;
       return a.begin < b.begin;
     });
+    std::map<size_t, size_t> taken;  // begin → end
+    for (const Found& f : out) taken.emplace(f.begin, f.end);
     for (Found f : again) {
       f.begin = view.begin_in_original(f.begin);
       f.end = view.end_in_original(f.end);
-      const auto after = std::lower_bound(out.begin(), out.end(), f.begin,
-                                          [](const Found& c, size_t begin) { return c.end <= begin; });
-      if (after == out.end() || after->begin >= f.end) out.insert(after, f);
+      const auto after = taken.lower_bound(f.begin);
+      if (after != taken.end() && after->first < f.end) continue;
+      if (after != taken.begin() && std::prev(after)->second > f.begin) continue;
+      taken.emplace(f.begin, f.end);
+      out.push_back(f);
     }
+    std::sort(out.begin(), out.end(), [](const Found& a, const Found& b) { return a.begin < b.begin; });
   }
   if (!public_words_.empty())
     std::erase_if(out, [&](const Found& f) {
