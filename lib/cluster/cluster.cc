@@ -180,9 +180,13 @@ Status Run::fit() {
   for (int64_t i = 0; i < n; ++i)
     impl_->features.embed(sample_[static_cast<size_t>(i)].request, points.row(static_cast<size_t>(i)));
 
-  std::vector<uint32_t> earlier;
+  std::vector<uint32_t> earlier, old_labels;  // nearest old centroid; the same without outliers
   if (before_)
-    for (const auto& call : sample_) earlier.push_back(before_->map.impl().nearest(call.request).centroid);
+    for (const auto& call : sample_) {
+      const auto hit = before_->map.impl().nearest(call.request);
+      earlier.push_back(hit.centroid);
+      old_labels.push_back(hit.outlier ? kNoOldTask : hit.centroid);
+    }
   DiscoverOptions discovery;
   discovery.k = options_.k;
   discovery.seed = options_.seed;
@@ -214,7 +218,7 @@ Status Run::fit() {
   if (before_) {
     const auto& old = before_->map.impl();
     impl_->next_task = old.next_task;
-    const auto lineage = trace_lineage(earlier, old.centroids.n_rows, sample_labels_, k);
+    const auto lineage = trace_lineage(old_labels, old.centroids.n_rows, sample_labels_, k);
     for (size_t c = 0; c < k; ++c)
       if (lineage.origins[c].old_task >= 0)
         impl_->numbers[c] = old.numbers[static_cast<size_t>(lineage.origins[c].old_task)];
@@ -387,8 +391,14 @@ Status Run::finish() {
       taken.insert(task.name);
     }
   }
+  // Six decimals: enough for people, and what JSON parsers give back to the last bit.
+  const auto rounded = [](double ratio) { return std::round(ratio * 1e6) / 1e6; };
   int64_t n_outliers = 0;
-  for (const auto& task : tasks_) n_outliers += task.n_outliers;
+  for (auto& task : tasks_) {
+    n_outliers += task.n_outliers;
+    for (double* ratio : {&task.call_share, &task.token_share, &task.cost_share, &task.cohesion})
+      *ratio = rounded(*ratio);
+  }
   manifest_.summary["n_tasks"] = tasks_.size();
   manifest_.summary["n_sample"] = sample_.size();
   manifest_.summary["n_outliers"] = n_outliers;

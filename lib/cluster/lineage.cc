@@ -13,9 +13,10 @@ Lineage trace_lineage(const std::vector<uint32_t>& old_labels, size_t n_old, con
   std::map<std::pair<uint32_t, uint32_t>, double> shared;
   std::vector<double> old_size(n_old, 0), new_size(n_new, 0);
   for (size_t i = 0; i < old_labels.size(); ++i) {
+    new_size[new_labels[i]] += 1;
+    if (old_labels[i] == kNoOldTask) continue;
     shared[{old_labels[i], new_labels[i]}] += 1;
     old_size[old_labels[i]] += 1;
-    new_size[new_labels[i]] += 1;
   }
   std::vector<std::tuple<double, uint32_t, uint32_t>> pairs;  // −Jaccard, old, new
   for (const auto& [pair, n] : shared)
