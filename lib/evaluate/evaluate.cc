@@ -117,7 +117,7 @@ class Evaluator {
       SLM_TRY(units.barrier, seen_in(out.look.barrier));
       SLM_TRY(out.choice, choose_units(setting_->view, context_.store, units));
     }
-    SLM_TRY(out.units, setting_->view.digest(context_.store, out.choice.rows));
+    SLM_TRY(out.units, units_digest(setting_->view, context_.store, out.choice.rows));
     out.reuse =
         before && before->look > 0 && !out.look.changed && before->units == out.units && before->tuned.has_value();
     if (out.reuse) out.look.look = before->look;
@@ -209,6 +209,7 @@ class Evaluator {
     if (plan.reuse) {
       const TaskEvaluation& before = *setting_->before(plan.task);
       row = before;
+      row.name = setting_->info(plan.task).name;
       timings_[plan.task] =
           setting_->previous->timings[static_cast<size_t>(&before - setting_->previous->tasks.data())];
     } else if (n_rows > 0) {

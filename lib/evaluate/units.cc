@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/hash.h"
+
 namespace slm::evaluate {
 
 Result<UnitChoice> choose_units(const dataset::View& view, const store::Store& store, const UnitOptions& options) {
@@ -41,6 +43,16 @@ Result<UnitChoice> choose_units(const dataset::View& view, const store::Store& s
   out.all_have_truth = !out.rows.empty() && std::all_of(out.rows.begin(), out.rows.end(),
                                                         [&](uint32_t i) { return view.rows()[i].has_truth; });
   return out;
+}
+
+Result<std::string> units_digest(const dataset::View& view, store::Store& store, const std::vector<uint32_t>& rows) {
+  SLM_TRY(const std::string metas, view.digest(store, rows));
+  Sha256 bodies;
+  SLM_CHECK(view.load(store, rows, "evaluate", [&](uint32_t, Call& call) -> Status {
+    bodies.update(ByteSpan(sha256(as_bytes(canonical_json(to_json(call.body))))));
+    return {};
+  }));
+  return store.keyed_digest("units\n" + metas + "\n" + to_hex(bodies.finish()));
 }
 
 Result<std::vector<Unit>> load_units(const dataset::View& view, store::Store& store, const std::vector<uint32_t>& rows,

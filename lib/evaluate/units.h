@@ -39,6 +39,10 @@ struct UnitOptions {
 // Outliers aren't units: a router leaves them to the large model.
 Result<UnitChoice> choose_units(const dataset::View& view, const store::Store& store, const UnitOptions& options);
 
+// Keyed digest of these calls: ids, metas and bodies as they are now, so that a text scrubbed otherwise is another
+// unit.
+Result<std::string> units_digest(const dataset::View& view, store::Store& store, const std::vector<uint32_t>& rows);
+
 // by_truth: the reference is the truth. Units without a reference are left out.
 Result<std::vector<Unit>> load_units(const dataset::View& view, store::Store& store, const std::vector<uint32_t>& rows,
                                      bool by_truth);

@@ -255,6 +255,24 @@ TEST_F(Evaluating, NewPricesAreNoNewLook) {
   EXPECT_EQ(n_answers_, answers) << "what was answered on these units isn't answered again";
 }
 
+TEST_F(Evaluating, UnitsScrubbedOtherwiseAreOtherUnits) {
+  add_routing(40);
+  cluster(1);
+  train(route_, "good");
+  ASSERT_TRUE(evaluate());
+  auto& calls = store_->stored(Space::kCurated);
+  for (auto& call : calls) {
+    const size_t at = call.body.find("please");
+    if (at != std::string::npos) call.body.replace(at, 6, "thanks");
+  }
+  const int64_t answers = n_answers_;
+  const auto again = evaluate();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(again->changed);
+  EXPECT_GT(n_answers_, answers);
+  EXPECT_EQ(route(again).look, 2);
+}
+
 TEST_F(Evaluating, TheUnchangedCandidateLooksAgainWithMoreSessions) {
   add_routing(20);
   cluster(1);

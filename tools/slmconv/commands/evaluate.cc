@@ -25,7 +25,6 @@ json::value number_or_null(const std::optional<double>& value) {
 
 json::object short_row(const evaluate::TaskEvaluation& task, const evaluate::TaskTiming& timing) {
   return {{"task", task.task.value},
-          {"name", task.name},
           {"kind", score::kind_name(task.kind)},
           {"n", task.n},
           {"base", exact_of(task.base)},

@@ -29,11 +29,33 @@ json::object candidate_row(const select::TaskCandidates& task, const select::Can
           {"weights", candidate.local ? candidate.path.string() : candidate.get_from}};
 }
 
+// "5.5M", "1.7B"
+std::string parameters_text(int64_t n) {
+  const auto value = static_cast<double>(n);
+  return n >= 1'000'000'000 ? fmt::format("{:.1f}B", value / 1e9) : fmt::format("{:.1f}M", value / 1e6);
+}
+
+json::object short_row(const select::TaskCandidates& task, const select::Candidate& candidate, int64_t rank) {
+  const std::string score =
+      candidate.score ? fmt::format("{} {:.2f}", candidate.score->benchmark, candidate.score->value) : "–";
+  return {{"task", task.task.value},
+          {"kind", score::kind_name(task.kind)},
+          {"rank", rank},
+          {"model", candidate.model},
+          {"size", parameters_text(candidate.n_parameters)},
+          {"GB", static_cast<double>(candidate.serve_bytes) / 1e9},
+          {"score", score},
+          {"weights", candidate.local              ? "here"
+                      : candidate.get_from.empty() ? "not published"
+                                                   : "to get"}};
+}
+
 void show_ranked(Reporter& out, const select::Selection& selection, int64_t most) {
   for (const select::TaskCandidates& task : selection.tasks) {
     int64_t rank = 0;
     for (const select::Candidate& candidate : task.ranked)
-      if (++rank <= most || out.is_json()) out.row(candidate_row(task, candidate, rank));
+      if (++rank <= most || out.is_json())
+        out.row(out.is_json() ? candidate_row(task, candidate, rank) : short_row(task, candidate, rank));
   }
   out.end_table();
 }
@@ -47,6 +69,19 @@ void show_excluded(Reporter& out, const select::Selection& selection) {
                  {"reason", exclusion.reason},
                  {"detail", exclusion.detail}});
   out.end_table();
+}
+
+// A line for each model shown whose weights aren't here.
+std::vector<std::string> where_to_get(const select::Selection& selection, int64_t most) {
+  std::map<std::string, std::string> from;
+  for (const select::TaskCandidates& task : selection.tasks)
+    for (size_t i = 0; i < task.ranked.size() && static_cast<int64_t>(i) < most; ++i)
+      if (!task.ranked[i].local && !task.ranked[i].get_from.empty())
+        from[task.ranked[i].model] = task.ranked[i].get_from;
+  std::vector<std::string> out;
+  for (const auto& [model, address] : from) out.push_back(fmt::format("{}: {}", model, address));
+  if (!out.empty()) out.push_back("once they are here: slmconv models add DIR, then slmconv select");
+  return out;
 }
 
 Result<Summary> run_select(Context& context, Flags flags) {
@@ -72,8 +107,7 @@ Result<Summary> run_select(Context& context, Flags flags) {
   summary.extra["n_tasks"] = n_tasks;
   summary.extra["n_with_weights"] = n_chosen;
   summary.lines.push_back(fmt::format("{} of {} tasks have a candidate whose weights are here", n_chosen, n_tasks));
-  if (n_chosen < n_tasks)
-    summary.lines.push_back("for the others: get weights as listed, then slmconv models add DIR and slmconv select");
+  for (const std::string& line : where_to_get(selection, flags.show)) summary.lines.push_back(line);
   if (!flags.excluded && selection.manifest.n_in > selection.manifest.n_out)
     summary.lines.push_back("--excluded shows what was left out and why");
   return summary;
