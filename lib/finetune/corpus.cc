@@ -89,7 +89,7 @@ Status CorpusSource::load_chunk() {
   Prng prng(options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(at_.epoch * 1000003 + at_.chunk + 1));
   prng.shuffle(std::span<Sequence>(sequences));
   const int64_t rows_per_step = std::max<int64_t>(1, options_.batch_tokens / options_.length);
-  auto rows = pack_rows(sequences, {options_.length, options_.length});
+  auto rows = pack_rows(sequences, {options_.length, options_.length, false});
   prng.shuffle(std::span<nn::RowBatch>(rows));
   steps_.clear();
   for (size_t from = 0; from < rows.size(); from += static_cast<size_t>(rows_per_step)) {

@@ -33,7 +33,7 @@ Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const 
     auto sequence = read_corpus_line(line, tokenizer, 0);
     if (sequence && static_cast<int64_t>(sequence->ids.size()) <= o.length) sequences.push_back(std::move(*sequence));
   }
-  return pack_rows(sequences, {o.length, o.micro_tokens});
+  return pack_rows(sequences, {o.length, o.micro_tokens, false});
 }
 
 Status append_line(const fs::path& path, const json::object& line) {

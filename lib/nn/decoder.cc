@@ -17,6 +17,9 @@ using at::Tensor;
 
 namespace {
 
+// Prompt tokens computed at once, padding included.
+constexpr int64_t kPrefillTokens = 16384;
+
 at::ScalarType wide_type(at::ScalarType compute) { return compute == at::kDouble ? at::kDouble : at::kFloat; }
 
 Tensor int_tensor(const std::vector<int32_t>& values, at::Device device) {
@@ -40,12 +43,6 @@ Result<at::ScalarType> torch_type(const std::string& dtype) {
 }
 
 }  // namespace
-
-double RowBatch::loss_weight() const {
-  double sum = 0;
-  for (const float w : weights) sum += w;
-  return sum;
-}
 
 double LoraConfig::scale() const {
   return rslora ? alpha / std::sqrt(static_cast<double>(rank)) : alpha / static_cast<double>(rank);
@@ -351,10 +348,16 @@ AttentionContext Decoder::attention_context(const RowBatch& batch) {
   int32_t last = 0;
   for (const int32_t p : batch.positions) last = std::max(last, p);
   if (last >= cos_.size(0)) rotary_tables(std::max<int64_t>(last + 1, cos_.size(0) * 2));
-  return {cos_, sin_, int_tensor(batch.positions, options_.device), int_tensor(batch.starts, options_.device)};
+  AttentionContext out{
+      cos_, sin_, int_tensor(batch.positions, options_.device), int_tensor(batch.starts, options_.device), {}, {}};
+  if (!batch.prefix_ends.empty()) {
+    out.prefix_starts = int_tensor(batch.prefix_starts, options_.device);
+    out.prefix_ends = int_tensor(batch.prefix_ends, options_.device);
+  }
+  return out;
 }
 
-NormOut Decoder::run(const RowBatch& batch, std::vector<LayerCache>* cache, int64_t capacity) {
+NormOut Decoder::run(const RowBatch& batch, std::vector<LayerCache>* cache) {
   const auto& c = config_;
   const AttentionContext context = attention_context(batch);
   const AttentionShape shape{batch.rows, batch.length, c.n_heads, c.n_kv_heads, c.head_dim};
@@ -365,13 +368,9 @@ NormOut Decoder::run(const RowBatch& batch, std::vector<LayerCache>* cache, int6
     const Tensor qkv = linear(in.normed, l.qkv, 4 * i);
     Tensor attended;
     if (cache != nullptr) {
-      const auto parts = attention_with_cache(qkv, context, shape);
-      const std::vector<int64_t> sizes{batch.rows, c.n_kv_heads, capacity, c.head_dim};
-      LayerCache entry{at::zeros(sizes, qkv.options()), at::zeros(sizes, qkv.options())};
-      entry.keys.narrow(2, 0, batch.length).copy_(parts.keys);
-      entry.values.narrow(2, 0, batch.length).copy_(parts.values);
-      cache->push_back(std::move(entry));
-      attended = parts.out;
+      auto parts = attention_with_cache(qkv, context, shape);
+      cache->push_back({std::move(parts.keys), std::move(parts.values)});
+      attended = std::move(parts.out);
     } else {
       attended = attention(qkv, context, shape);
     }
@@ -382,16 +381,20 @@ NormOut Decoder::run(const RowBatch& batch, std::vector<LayerCache>* cache, int6
   return {x, y};
 }
 
+Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& flat) const {
+  const Tensor rows = int_tensor(flat, options_.device).to(at::kLong);
+  return add_norm(states.sum.index_select(0, rows), states.normed.index_select(0, rows), final_norm_, config_.norm_eps,
+                  options_.compute)
+      .normed;
+}
+
 CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
   dropout_.reset();
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
     dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
-  const NormOut out = run(batch, nullptr, 0);
+  const NormOut out = run(batch, nullptr);
   dropout_.reset();
-  const Tensor rows = int_tensor(batch.loss_at, options_.device).to(at::kLong);
-  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_,
-                            config_.norm_eps, options_.compute)
-                       .normed;
+  const Tensor h = final_states(out, batch.loss_at);
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
   return linear_cross_entropy(h, cast(head()), int_tensor(batch.targets, options_.device), weights);
@@ -399,21 +402,52 @@ CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
 
 Tensor Decoder::logits(const RowBatch& batch) {
   at::NoGradGuard no_grad;
-  const NormOut out = run(batch, nullptr, 0);
+  const NormOut out = run(batch, nullptr);
   const Tensor h = add_norm(out.sum, out.normed, final_norm_, config_.norm_eps, options_.compute).normed;
   return at::linear(h, cast(head())).to(wide_type(options_.compute));
 }
 
-Tensor Decoder::prefill(const RowBatch& batch, const std::vector<int32_t>& last, int64_t capacity,
+Tensor Decoder::prefill(std::span<const std::vector<int32_t>> prompts, int64_t capacity,
                         std::vector<LayerCache>& cache) {
   at::NoGradGuard no_grad;
+  const auto& c = config_;
+  std::vector<Sequence> sequences;
+  for (const auto& prompt : prompts) sequences.push_back({prompt, prompt.size(), 0});
+  std::vector<Placement> places;
+  const auto batches = pack_rows(sequences, {.row_length = 0, .max_tokens = kPrefillTokens}, &places);
+
+  const auto n_rows = static_cast<int64_t>(prompts.size());
+  const auto type = at::TensorOptions().dtype(options_.compute).device(options_.device);
   cache.clear();
-  const NormOut out = run(batch, &cache, capacity);
-  const Tensor rows = int_tensor(last, options_.device).to(at::kLong);
-  const Tensor h = add_norm(out.sum.index_select(0, rows), out.normed.index_select(0, rows), final_norm_,
-                            config_.norm_eps, options_.compute)
-                       .normed;
-  return at::linear(h, cast(head())).to(at::kFloat);
+  for (int64_t i = 0; i < c.n_layers; ++i)
+    cache.push_back({at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type),
+                     at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type)});
+  Tensor logits = at::empty({n_rows, c.vocab_size}, type.dtype(at::kFloat));
+  for (size_t b = 0; b < batches.size(); ++b) {
+    std::vector<LayerCache> packed_cache;
+    const NormOut states = run(batches[b], &packed_cache);
+    std::vector<int32_t> last;
+    std::vector<int64_t> which;
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const auto& p = places[i];
+      if (p.batch != b) continue;
+      const int64_t rest = static_cast<int64_t>(prompts[i].size()) - p.n_prefix;
+      which.push_back(static_cast<int64_t>(i));
+      last.push_back(static_cast<int32_t>(p.row * batches[b].length + p.start + rest - 1));
+      for (size_t layer = 0; layer < cache.size(); ++layer) {
+        const auto copy = [&](const Tensor& to, const Tensor& from) {
+          const Tensor row = from[p.row], own = to[static_cast<int64_t>(i)];
+          if (p.n_prefix > 0) own.narrow(1, 0, p.n_prefix).copy_(row.narrow(1, p.prefix_start, p.n_prefix));
+          own.narrow(1, p.n_prefix, rest).copy_(row.narrow(1, p.start, rest));
+        };
+        copy(cache[layer].keys, packed_cache[layer].keys);
+        copy(cache[layer].values, packed_cache[layer].values);
+      }
+    }
+    logits.index_copy_(0, at::tensor(which, at::kLong).to(options_.device),
+                       at::linear(final_states(states, last), cast(head())).to(at::kFloat));
+  }
+  return logits;
 }
 
 Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths,

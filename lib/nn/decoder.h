@@ -12,27 +12,17 @@
 #include <torch/types.h>
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "core/random.h"
+#include "nn/batch.h"
 #include "nn/engine.h"
 #include "nn/ops.h"
 
 namespace slm::nn {
-
-// Token sequences packed in rows, with what the loss needs; no torch type, so that batches can be made anywhere.
-struct RowBatch {
-  int64_t rows = 0, length = 0;
-  std::vector<int32_t> ids;        // rows · length; padding is any valid id
-  std::vector<int32_t> positions;  // position within its own sequence
-  std::vector<int32_t> starts;     // first index in its row that a token sees
-  std::vector<int32_t> loss_at;    // flat index of a hidden state that predicts …
-  std::vector<int32_t> targets;    // … this token
-  std::vector<float> weights;      // with this weight
-  int64_t n_tokens = 0;            // without padding
-  double loss_weight() const;      // Σ weights
-};
 
 struct LoraConfig {
   int64_t rank = 8;
@@ -99,9 +89,9 @@ class Decoder {
   struct LayerCache {
     at::Tensor keys, values;
   };
-  // Runs right-padded prompts; `last` = flat index of each row's last token. Returns logits [B, V] float32.
-  at::Tensor prefill(const RowBatch& batch, const std::vector<int32_t>& last, int64_t capacity,
-                     std::vector<LayerCache>& cache);
+  // Runs the prompts, computing a beginning that several share once. Returns logits [B, V] float32 after each one's
+  // last token. Requires: capacity ≥ the longest prompt; no prompt is empty.
+  at::Tensor prefill(std::span<const std::vector<int32_t>> prompts, int64_t capacity, std::vector<LayerCache>& cache);
   // One token a row, at position lengths[row]; writes its key and value there.
   at::Tensor step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths, std::vector<LayerCache>& cache);
 
@@ -127,8 +117,11 @@ class Decoder {
   at::Tensor embed(const at::Tensor& ids) const;
   const at::Tensor& head() const { return config_.tied_embeddings ? embedding_ : head_; }
   AttentionContext attention_context(const RowBatch& batch);
-  // Residual stream and the last block's output, not yet added. Fills `cache` if not null.
-  NormOut run(const RowBatch& batch, std::vector<LayerCache>* cache, int64_t capacity);
+  // Residual stream and the last block's output, not yet added. `cache`, if not null, gets each layer's keys and values
+  // as they lie in the batch: [rows, K, T, D].
+  NormOut run(const RowBatch& batch, std::vector<LayerCache>* cache);
+  // The final norm of the states at `flat`, in the compute type.
+  at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
 
   ModelConfig config_;
   Options options_;

@@ -44,12 +44,14 @@ class TorchEngine final : public Engine {
   void clear_adapter() override { decoder_.clear_lora(); }
 
   Result<std::vector<float>> logits(std::span<const int32_t> ids) override {
-    const std::vector<int32_t> prompt(ids.begin(), ids.end());
-    SLM_CHECK(check_prompt(prompt));
+    const Sequence prompt{{ids.begin(), ids.end()}, ids.size(), 0};
+    SLM_CHECK(check_prompt(prompt.ids));
     use_threads();
     return guarded([&]() -> Result<std::vector<float>> {
       std::vector<float> out;
-      copy_out(decoder_.logits(padded({&prompt, 1}, nullptr)), out);
+      const auto batch =
+          pack_rows({&prompt, 1}, {.row_length = static_cast<int64_t>(ids.size()), .share_prefixes = false});
+      copy_out(decoder_.logits(batch[0]), out);
       return out;
     });
   }
@@ -61,10 +63,12 @@ class TorchEngine final : public Engine {
     use_threads();
     return guarded([&]() -> Result<std::unique_ptr<Cache>> {
       auto cache = std::make_unique<TorchCache>();
-      std::vector<int32_t> last;
-      const RowBatch batch = padded(prompts, &last);
-      for (const auto& prompt : prompts) cache->lengths.push_back(static_cast<int64_t>(prompt.size()));
-      copy_out(decoder_.prefill(batch, last, batch.length + kSpareTokens, cache->layers), logits);
+      int64_t longest = 0;
+      for (const auto& prompt : prompts) {
+        cache->lengths.push_back(static_cast<int64_t>(prompt.size()));
+        longest = std::max(longest, cache->lengths.back());
+      }
+      copy_out(decoder_.prefill(prompts, longest + kSpareTokens, cache->layers), logits);
       return std::unique_ptr<Cache>(std::move(cache));
     });
   }
@@ -127,25 +131,6 @@ class TorchEngine final : public Engine {
                   fmt::format("prompt of {} tokens, the model's context is {}", prompt.size(), config().max_positions));
     for (const int32_t id : prompt) SLM_CHECK(check_id(id));
     return {};
-  }
-  // Right-padded rows; a pad token is after every real one, so nothing real sees it.
-  static RowBatch padded(std::span<const std::vector<int32_t>> prompts, std::vector<int32_t>* last) {
-    RowBatch batch;
-    batch.rows = static_cast<int64_t>(prompts.size());
-    for (const auto& prompt : prompts) batch.length = std::max(batch.length, static_cast<int64_t>(prompt.size()));
-    const auto length = static_cast<size_t>(batch.length);
-    batch.ids.assign(prompts.size() * length, 0);
-    batch.positions.assign(batch.ids.size(), 0);
-    batch.starts.assign(batch.ids.size(), 0);
-    for (size_t r = 0; r < prompts.size(); ++r) {
-      for (size_t t = 0; t < prompts[r].size(); ++t) {
-        batch.ids[r * length + t] = prompts[r][t];
-        batch.positions[r * length + t] = static_cast<int32_t>(t);
-      }
-      if (last != nullptr) last->push_back(static_cast<int32_t>(r * length + prompts[r].size() - 1));
-      batch.n_tokens += static_cast<int64_t>(prompts[r].size());
-    }
-    return batch;
   }
   static void grow(TorchCache& c, int64_t capacity) {
     for (auto& layer : c.layers)

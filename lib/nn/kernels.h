@@ -16,6 +16,12 @@ struct HeadShape {
   int64_t head_dim;  // D
 };
 
+// Columns that each row of a softmax covers: [prefix_lo, prefix_hi) and [lo, hi), in this order, not overlapping. The
+// first two arrays may be null: the second range alone.
+struct SeenColumns {
+  const int32_t *prefix_lo, *prefix_hi, *lo, *hi;
+};
+
 struct Kernels {
   const char* name;
 
@@ -38,11 +44,10 @@ struct Kernels {
   void (*merge_rotate)(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
                        const int32_t* positions, float scale, HeadShape shape, void* dqkv, bool bf);
 
-  // scores [n_rows, width] in place: softmax over columns [lo[i], hi[i]), zero elsewhere.
-  void (*softmax)(void* scores, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width, bool bf);
+  // scores [n_rows, width] in place: softmax over the columns that a row covers, zero elsewhere.
+  void (*softmax)(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf);
   // dp in place becomes the gradient of the scores.
-  void (*softmax_backward)(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width,
-                           bool bf);
+  void (*softmax_backward)(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf);
 
   // logits [n, vocab] in place become weight · (softmax − one-hot); returns Σ weight · nll. hits += Σ (argmax ==
   // target) over rows whose weight isn't 0.

@@ -99,22 +99,26 @@ SLM_INLINE void store_n(void* p, int64_t i, int64_t n, F v) {
 }
 SLM_INLINE int64_t lanes_left(int64_t i, int64_t n) { return n - i < kLanes ? n - i : kLanes; }
 
+// Halves are folded onto each other; __builtin_shufflevector is in GCC 12 and Clang.
+SLM_INLINE F swap_8(F v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7); }
+SLM_INLINE F swap_4(F v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11); }
+SLM_INLINE F swap_2(F v) { return __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13); }
+SLM_INLINE F swap_1(F v) { return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14); }
 SLM_INLINE float sum_lanes(F v) {
-  float a[16], s = 0;
-  memcpy(a, &v, sizeof a);
-  for (int i = 0; i < 8; ++i) a[i] += a[i + 8];
-  for (int i = 0; i < 4; ++i) a[i] += a[i + 4];
-  s = (a[0] + a[2]) + (a[1] + a[3]);
-  return s;
-}
-SLM_INLINE float max_lanes(F v) {
-  float a[16];
-  memcpy(a, &v, sizeof a);
-  float m = a[0];
-  for (int i = 1; i < 16; ++i) m = a[i] > m ? a[i] : m;
-  return m;
+  v += swap_8(v);
+  v += swap_4(v);
+  v += swap_2(v);
+  v += swap_1(v);
+  return v[0];
 }
 SLM_INLINE F max_f(F a, F b) { return a > b ? a : b; }
+SLM_INLINE float max_lanes(F v) {
+  v = max_f(v, swap_8(v));
+  v = max_f(v, swap_4(v));
+  v = max_f(v, swap_2(v));
+  v = max_f(v, swap_1(v));
+  return v[0];
+}
 SLM_INLINE F min_f(F a, F b) { return a < b ? a : b; }
 
 SLM_INLINE F exp_f(F x) {
@@ -344,41 +348,58 @@ SLM_INLINE float row_exp_sum(const void* row, int64_t lo, int64_t hi, float shif
   return total;
 }
 
+// The one or two ranges of a row, empty ones included.
+struct Ranges {
+  int64_t from[2], to[2];
+};
+SLM_INLINE Ranges ranges_of(const SeenColumns& seen, int64_t row) {
+  const bool prefix = seen.prefix_lo != nullptr;
+  return {{prefix ? seen.prefix_lo[row] : 0, seen.lo[row]}, {prefix ? seen.prefix_hi[row] : 0, seen.hi[row]}};
+}
 template <class T>
-void softmax_t(void* scores, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width) {
-  for (int64_t r = 0; r < n_rows; ++r) {
-    void* row = at<T>(scores, r * width);
-    const int64_t a = lo[r], b = hi[r];
-    memset(row, 0, static_cast<size_t>(a * T::kBytes));
-    memset(at<T>(row, b), 0, static_cast<size_t>((width - b) * T::kBytes));
-    if (b <= a) continue;
-    const float m = row_max<T>(row, a, b);
-    const float scale = 1.0f / row_exp_sum<T>(row, a, b, m);
-    for (int64_t i = a; i < b; i += kLanes) {
-      const int64_t n = lanes_left(i, b);
-      store_n<T>(row, i, n, exp_f(load_n<T>(row, i, n) - m) * scale);
-    }
+SLM_INLINE void zero_outside(void* row, const Ranges& r, int64_t width) {
+  memset(row, 0, static_cast<size_t>(r.from[0] * T::kBytes));
+  memset(at<T>(row, r.to[0]), 0, static_cast<size_t>((r.from[1] - r.to[0]) * T::kBytes));
+  memset(at<T>(row, r.to[1]), 0, static_cast<size_t>((width - r.to[1]) * T::kBytes));
+}
+
+template <class T>
+void softmax_t(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width) {
+  for (int64_t i = 0; i < n_rows; ++i) {
+    void* row = at<T>(scores, i * width);
+    const Ranges r = ranges_of(seen, i);
+    zero_outside<T>(row, r, width);
+    const float m0 = row_max<T>(row, r.from[0], r.to[0]), m1 = row_max<T>(row, r.from[1], r.to[1]);
+    const float m = m0 > m1 ? m0 : m1;
+    const float scale =
+        1.0f / (row_exp_sum<T>(row, r.from[0], r.to[0], m) + row_exp_sum<T>(row, r.from[1], r.to[1], m));
+    for (int part = 0; part < 2; ++part)
+      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
+        const int64_t n = lanes_left(j, r.to[part]);
+        store_n<T>(row, j, n, exp_f(load_n<T>(row, j, n) - m) * scale);
+      }
   }
 }
 
 template <class T>
-void softmax_backward_t(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width) {
-  for (int64_t r = 0; r < n_rows; ++r) {
-    const void* pr = at<T>(p, r * width);
-    void* dr = at<T>(dp, r * width);
-    const int64_t a = lo[r], b = hi[r];
-    memset(dr, 0, static_cast<size_t>(a * T::kBytes));
-    memset(at<T>(dr, b), 0, static_cast<size_t>((width - b) * T::kBytes));
+void softmax_backward_t(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width) {
+  for (int64_t i = 0; i < n_rows; ++i) {
+    const void* pr = at<T>(p, i * width);
+    void* dr = at<T>(dp, i * width);
+    const Ranges r = ranges_of(seen, i);
+    zero_outside<T>(dr, r, width);
     F dot{};
-    for (int64_t i = a; i < b; i += kLanes) {
-      const int64_t n = lanes_left(i, b);
-      dot += load_n<T>(pr, i, n) * load_n<T>(dr, i, n);
-    }
+    for (int part = 0; part < 2; ++part)
+      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
+        const int64_t n = lanes_left(j, r.to[part]);
+        dot += load_n<T>(pr, j, n) * load_n<T>(dr, j, n);
+      }
     const float d = sum_lanes(dot);
-    for (int64_t i = a; i < b; i += kLanes) {
-      const int64_t n = lanes_left(i, b);
-      store_n<T>(dr, i, n, load_n<T>(pr, i, n) * (load_n<T>(dr, i, n) - d));
-    }
+    for (int part = 0; part < 2; ++part)
+      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
+        const int64_t n = lanes_left(j, r.to[part]);
+        store_n<T>(dr, j, n, load_n<T>(pr, j, n) * (load_n<T>(dr, j, n) - d));
+      }
   }
 }
 
@@ -490,13 +511,12 @@ static void merge_rotate(const void* dq, const void* dk, const void* dv, const f
   bf ? merge_rotate_t<BFloat16>(dq, dk, dv, cos, sin, positions, scale, shape, dqkv)
      : merge_rotate_t<Float32>(dq, dk, dv, cos, sin, positions, scale, shape, dqkv);
 }
-static void softmax(void* scores, const int32_t* lo, const int32_t* hi, int64_t n_rows, int64_t width, bool bf) {
-  bf ? softmax_t<BFloat16>(scores, lo, hi, n_rows, width) : softmax_t<Float32>(scores, lo, hi, n_rows, width);
+static void softmax(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf) {
+  bf ? softmax_t<BFloat16>(scores, seen, n_rows, width) : softmax_t<Float32>(scores, seen, n_rows, width);
 }
-static void softmax_backward(const void* p, void* dp, const int32_t* lo, const int32_t* hi, int64_t n_rows,
-                             int64_t width, bool bf) {
-  bf ? softmax_backward_t<BFloat16>(p, dp, lo, hi, n_rows, width)
-     : softmax_backward_t<Float32>(p, dp, lo, hi, n_rows, width);
+static void softmax_backward(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf) {
+  bf ? softmax_backward_t<BFloat16>(p, dp, seen, n_rows, width)
+     : softmax_backward_t<Float32>(p, dp, seen, n_rows, width);
 }
 static double cross_entropy(void* logits, const int32_t* targets, const float* weights, int64_t n_rows, int64_t vocab,
                             int64_t* hits, bool bf) {

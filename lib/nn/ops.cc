@@ -140,16 +140,22 @@ Split split_heads(const Tensor& qkv, const AttentionContext& c, const AttentionS
 }
 
 // Applies a softmax kernel to each (row, head) block of scores [n, G·T, T] that belong to blocks [from, from + n) of
-// rows·K.
+// rows·K: kernel(offset in the scores, what its T queries see).
 template <class Kernel>
 void over_blocks(const Tensor& scores, int64_t from, const AttentionContext& c, const AttentionShape& s,
                  const Kernel& kernel) {
   const Tensor ends = row_ends(s.length);
-  const auto* lo = c.starts.data_ptr<int32_t>();
-  const auto* hi = ends.data_ptr<int32_t>();
+  const auto ints = [](const Tensor& t) { return t.defined() ? t.data_ptr<int32_t>() : nullptr; };
+  const int32_t *lo = ints(c.starts), *hi = ints(ends), *from_prefix = ints(c.prefix_starts),
+                *to_prefix = ints(c.prefix_ends);
   const int64_t group = s.n_heads / s.n_kv;
   at::parallel_for(0, scores.size(0) * group, 1, [&](int64_t a, int64_t b) {
-    for (int64_t i = a; i < b; ++i) kernel(i * s.length * s.length, lo + (from + i / group) / s.n_kv * s.length, hi);
+    for (int64_t i = a; i < b; ++i) {
+      const int64_t row = (from + i / group) / s.n_kv * s.length;
+      const bool shared = from_prefix != nullptr;
+      kernel(i * s.length * s.length,
+             SeenColumns{shared ? from_prefix + row : nullptr, shared ? to_prefix + row : nullptr, lo + row, hi});
+    }
   });
 }
 
@@ -161,8 +167,8 @@ int64_t blocks_at_once(const Tensor& q, const AttentionShape& s) {
 
 Tensor probabilities(const Split& x, int64_t from, int64_t n, const AttentionContext& c, const AttentionShape& s) {
   Tensor p = at::bmm(x.q.narrow(0, from, n), x.k.narrow(0, from, n).transpose(1, 2));
-  over_blocks(p, from, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
-    kernels().softmax(shifted(p, offset), lo, hi, s.length, s.length, is_bf16(p));
+  over_blocks(p, from, c, s, [&](int64_t offset, const SeenColumns& seen) {
+    kernels().softmax(shifted(p, offset), seen, s.length, s.length, is_bf16(p));
   });
   return p;
 }
@@ -199,14 +205,14 @@ struct Attention : Function<Attention> {
     const Split x = split_heads(qkv, c, s);
     Tensor p;
     const Tensor out = heads_to_tokens(attend(x, c, s, &p), s);
-    context->save_for_backward({x.q, x.k, x.v, p, c.cos, c.sin, c.positions, c.starts});
+    context->save_for_backward({x.q, x.k, x.v, p, c.cos, c.sin, c.positions, c.starts, c.prefix_starts, c.prefix_ends});
     context->saved_data["shape"] = std::vector<int64_t>{s.rows, s.length, s.n_heads, s.n_kv, s.head_dim};
     return out;
   }
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
     const auto saved = context->get_saved_variables();
     const Split x{saved[0], saved[1], saved[2]};
-    const AttentionContext c{saved[4], saved[5], saved[6], saved[7]};
+    const AttentionContext c{saved[4], saved[5], saved[6], saved[7], saved[8], saved[9]};
     const auto sizes = context->saved_data["shape"].toIntVector();
     const AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
     const Tensor d_out = tokens_to_heads(grads[0].contiguous(), s);
@@ -217,8 +223,8 @@ struct Attention : Function<Attention> {
       const auto part = [&](const Tensor& t) { return t.narrow(0, from, n); };
       const Tensor p = saved[3].defined() ? saved[3] : probabilities(x, from, n, c, s);
       Tensor ds = at::bmm(part(d_out), part(x.v).transpose(1, 2));
-      over_blocks(ds, from, c, s, [&](int64_t offset, const int32_t* lo, const int32_t* hi) {
-        kernels().softmax_backward(shifted(p, offset), shifted(ds, offset), lo, hi, s.length, s.length, is_bf16(p));
+      over_blocks(ds, from, c, s, [&](int64_t offset, const SeenColumns& seen) {
+        kernels().softmax_backward(shifted(p, offset), shifted(ds, offset), seen, s.length, s.length, is_bf16(p));
       });
       Tensor q_part = part(dq), k_part = part(dk), v_part = part(dv);
       at::bmm_out(q_part, ds, part(x.k));
@@ -254,7 +260,10 @@ AttentionParts attention_plain(const Tensor& qkv, const AttentionContext& c, con
   const Tensor v = x.narrow(2, s.n_heads + s.n_kv, s.n_kv).transpose(1, 2);
   const Tensor at_key = at::arange(s.length, c.starts.options()).view({1, 1, 1, s.length});
   const Tensor at_query = at_key.view({1, 1, s.length, 1});
-  const Tensor hidden = (at_key > at_query) | (at_key < c.starts.view({s.rows, 1, s.length, 1}));
+  const auto of_query = [&](const Tensor& t) { return t.view({s.rows, 1, s.length, 1}); };
+  Tensor hidden = (at_key > at_query) | (at_key < of_query(c.starts));
+  if (c.prefix_starts.defined())
+    hidden = hidden & ~((at_key >= of_query(c.prefix_starts)) & (at_key < of_query(c.prefix_ends)));
   Tensor scores =
       at::matmul(q, k.repeat_interleave(group, 1).transpose(2, 3)) / std::sqrt(static_cast<double>(s.head_dim));
   scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());

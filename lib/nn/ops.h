@@ -18,12 +18,13 @@ struct AttentionShape {
   int64_t rows, length, n_heads, n_kv, head_dim;
 };
 
-// Rotation tables and who sees whom. starts[i] is the first position in its row that token i sees; the last is itself.
-// So several sequences packed in one row don't see each other, and padding isn't seen by anything before it.
+// Rotation tables and who sees whom: token i sees [prefix_starts[i], prefix_ends[i]) and [starts[i], itself] of its
+// row, as RowBatch says. So several sequences packed in one row don't see each other, and padding isn't seen by
+// anything before it.
 struct AttentionContext {
-  at::Tensor cos, sin;   // [positions, D/2] float32 (float64 in a float64 model)
-  at::Tensor positions;  // [N] int32
-  at::Tensor starts;     // [N] int32
+  at::Tensor cos, sin;                    // [positions, D/2] float32 (float64 in a float64 model)
+  at::Tensor positions, starts;           // [N] int32
+  at::Tensor prefix_starts, prefix_ends;  // [N] int32, or undefined: nothing shared
 };
 
 struct NormOut {

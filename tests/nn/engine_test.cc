@@ -58,6 +58,35 @@ TEST(Engine, PrefillDoesNotDependOnPadding) {
   }
 }
 
+TEST(Engine, PromptsThatBeginAlikeAreTheSameAsAlone) {
+  for (const auto& reference : references()) {
+    auto engine = open(reference);
+    const auto v = static_cast<size_t>(engine->config().vocab_size);
+    std::vector<std::vector<int32_t>> prompts;
+    for (int i = 0; i < reference.n_examples(); ++i) {
+      prompts.push_back(reference.ids(0));  // 17 tokens in common
+      const auto rest = reference.ids(i);
+      prompts.back().insert(prompts.back().end(), rest.begin(), rest.end());
+    }
+    prompts.push_back(prompts[1]);
+    prompts.push_back(reference.ids(0));  // the beginning itself
+    std::vector<float> all;
+    auto cache = engine->prefill(prompts, all).value();
+    std::vector<int32_t> next;
+    for (size_t r = 0; r < prompts.size(); ++r) {
+      const auto one = engine->logits(prompts[r]).value();
+      expect_close(std::span(all).subspan(r * v, v), std::span(one).last(v), 2e-5);
+      next.push_back(static_cast<int32_t>(r + 3));
+      prompts[r].push_back(next.back());
+    }
+    ASSERT_TRUE(engine->step(*cache, next, all));
+    for (size_t r = 0; r < prompts.size(); ++r) {
+      const auto one = engine->logits(prompts[r]).value();
+      expect_close(std::span(all).subspan(r * v, v), std::span(one).last(v), 2e-5);
+    }
+  }
+}
+
 TEST(Engine, CachedStepsEqualTheWholeForwardPass) {
   for (const bool adapted : {false, true})
     for (const auto& reference : references()) {
@@ -92,10 +121,9 @@ TEST(Engine, PlainDecodingEqualsTheWholeForwardPass) {
   const auto reference = references()[0];
   auto decoder = load(reference.dir, at::kDouble);
   std::vector<std::vector<int32_t>> rows{{5, 9, 3}, {8}};
-  auto batch = padded_batch(rows, {0, 0});
   std::vector<nn::Decoder::LayerCache> cache;
   std::vector<int64_t> lengths{3, 1};
-  decoder.prefill(batch, {2, 3}, 16, cache);
+  decoder.prefill(rows, 16, cache);
   for (int32_t t = 0; t < 5; ++t) {
     const auto logits = decoder.step({t + 10, t + 20}, lengths, cache);
     rows[0].push_back(t + 10);

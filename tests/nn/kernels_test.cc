@@ -164,35 +164,38 @@ TEST_P(KernelTest, RotationAndItsInverse) {
   }
 }
 
-TEST_P(KernelTest, SoftmaxOverARangeAndItsGradient) {
+TEST_P(KernelTest, SoftmaxOverWhatIsSeenAndItsGradient) {
   const int64_t width = 37, n = 4;
-  const std::vector<int32_t> lo{0, 5, 36, 3}, hi{37, 6, 37, 30};
+  const std::vector<int32_t> lo{0, 5, 36, 21}, hi{37, 6, 37, 30}, from{0, 0, 2, 3}, to{0, 0, 20, 21};
   auto s = random(static_cast<size_t>(n * width), 5);
-  for (int64_t i = 0; i < width; ++i)
-    s.set(static_cast<size_t>(i), s.wide.empty() ? 200.0f : 200.0f + static_cast<float>(i));
-  const Array scores = s;
-  k->softmax(s.data(), lo.data(), hi.data(), n, width, bf);
+  for (int64_t i = 0; i < width; ++i) s.set(static_cast<size_t>(i), 200.0f + static_cast<float>(i % 9));
   auto d = random(static_cast<size_t>(n * width));
-  const Array dp = d;
-  k->softmax_backward(s.data(), d.data(), lo.data(), hi.data(), n, width, bf);
-  for (int64_t r = 0; r < n; ++r) {
-    const auto at = [&](int64_t i) { return static_cast<size_t>(r * width + i); };
-    double best = -1e30, sum = 0, dot = 0;
-    for (int64_t i = lo[static_cast<size_t>(r)]; i < hi[static_cast<size_t>(r)]; ++i)
-      best = std::max(best, scores.at(at(i)));
-    for (int64_t i = lo[static_cast<size_t>(r)]; i < hi[static_cast<size_t>(r)]; ++i) {
-      sum += std::exp(scores.at(at(i)) - best);
-      dot += s.at(at(i)) * dp.at(at(i));
-    }
-    for (int64_t i = 0; i < width; ++i) {
-      const bool seen = i >= lo[static_cast<size_t>(r)] && i < hi[static_cast<size_t>(r)];
-      if (!seen) {
-        EXPECT_EQ(s.at(at(i)), 0.0);
-        EXPECT_EQ(d.at(at(i)), 0.0);
-        continue;
+  const Array scores = s, dp = d;
+  for (const bool shared : {false, true}) {
+    s = scores;
+    d = dp;
+    const SeenColumns seen{shared ? from.data() : nullptr, shared ? to.data() : nullptr, lo.data(), hi.data()};
+    k->softmax(s.data(), seen, n, width, bf);
+    k->softmax_backward(s.data(), d.data(), seen, n, width, bf);
+    for (int64_t r = 0; r < n; ++r) {
+      const auto i_row = static_cast<size_t>(r);
+      const auto at = [&](int64_t i) { return static_cast<size_t>(r * width + i); };
+      const auto sees = [&](int64_t i) {
+        return (i >= lo[i_row] && i < hi[i_row]) || (shared && i >= from[i_row] && i < to[i_row]);
+      };
+      double best = -1e30, sum = 0, dot = 0;
+      for (int64_t i = 0; i < width; ++i)
+        if (sees(i)) best = std::max(best, scores.at(at(i)));
+      for (int64_t i = 0; i < width; ++i) {
+        if (!sees(i)) continue;
+        sum += std::exp(scores.at(at(i)) - best);
+        dot += s.at(at(i)) * dp.at(at(i));
       }
-      near(s.at(at(i)), std::exp(scores.at(at(i)) - best) / sum);
-      near(d.at(at(i)), s.at(at(i)) * (dp.at(at(i)) - dot));
+      for (int64_t i = 0; i < width; ++i) {
+        near(s.at(at(i)), sees(i) ? std::exp(scores.at(at(i)) - best) / sum : 0.0);
+        near(d.at(at(i)), sees(i) ? s.at(at(i)) * (dp.at(at(i)) - dot) : 0.0);
+        if (!sees(i)) EXPECT_EQ(s.at(at(i)), 0.0);
+      }
     }
   }
 }
