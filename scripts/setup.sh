@@ -3,7 +3,7 @@
 # Use: scripts/setup.sh [--dev] [--no-torch]
 #   --dev       also clang, clang-format and clang-tidy (what scripts/check.sh --full needs)
 #   --no-torch  no libtorch: for a collector host built with SLM_TORCH=OFF
-# A machine that has a fitting torch (2.6 or later, found as DESIGN says by scripts/find_torch.sh) downloads none.
+# A machine that has a fitting torch (2.6 or later, found by scripts/find_torch.sh) downloads none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,22 +18,29 @@ for arg in "$@"; do
 done
 
 packages=(
-  g++ cmake ninja-build git python3 python3-venv ccache mold
+  g++ cmake ninja-build pkg-config git python3 python3-venv ccache mold
   libcli11-dev libsqlite3-dev libssl-dev libfaiss-dev libopenblas-dev libsentencepiece-dev sentencepiece
   libtomlplusplus-dev libfmt-dev libspdlog-dev libexpected-dev libzstd-dev libvalijson-dev
   libpcre2-dev libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
 )
+sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
+# A new machine or image may hold no package lists yet, and without them nothing below can be looked up.
+apt-cache show libfmt-dev >/dev/null 2>&1 || $sudo apt-get update -q >/dev/null
+known() { apt-cache show "$1" >/dev/null 2>&1; }
 # Debian 12 has two Boosts; the later one carries Boost.URL. Newer systems have one default that does.
-if apt-cache show libboost1.81-dev >/dev/null 2>&1; then packages+=(libboost1.81-dev libboost-json1.81-dev)
+if known libboost1.81-dev; then packages+=(libboost1.81-dev libboost-json1.81-dev)
 else packages+=(libboost-dev libboost-json-dev); fi
-[ $dev = 1 ] && packages+=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+if [ $dev = 1 ]; then
+  packages+=(shellcheck)
+  for p in clang clang-format clang-tidy; do if known "$p-14"; then packages+=("$p-14"); else packages+=("$p"); fi; done
+  known libclang-rt-14-dev && packages+=(libclang-rt-14-dev)
+fi
 
 missing=()
 for p in "${packages[@]}"; do
   dpkg-query -W -f '${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing+=("$p")
 done
 if [ ${#missing[@]} -gt 0 ]; then
-  sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
   echo "setup: installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   $sudo apt-get update -q >/dev/null

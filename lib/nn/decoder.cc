@@ -492,7 +492,7 @@ Tensor Decoder::step(const std::vector<int32_t>& ids, const std::vector<int64_t>
         }
       }
       at::parallel_for(0, n * c.n_kv_heads, 8, [&](int64_t from, int64_t to) {
-        std::vector<float> scratch(static_cast<size_t>(group * longest + 16));
+        std::vector<float> scratch(static_cast<size_t>(longest));
         for (int64_t j = from; j < to; ++j) {
           const int64_t at_q = j * group * c.head_dim, at_cache = j * capacity * c.head_dim;
           kernels().attend_one(base(q, at_q), base(entry.keys, at_cache), base(entry.values, at_cache), group,

@@ -55,7 +55,7 @@ struct Kernels {
                           int64_t* hits, bool bf);
 
   // One query a head against `length` cached keys and values: q [G, D] scaled; keys, values [length, D] → out [G, D].
-  // scratch: G · length floats.
+  // scratch: length floats.
   void (*attend_one)(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
                      int64_t head_dim, float* scratch, void* out, bool bf);
 

@@ -430,38 +430,82 @@ double cross_entropy_t(void* logits, const int32_t* targets, const float* weight
 // --- decoding
 // ----------------------------------------------------------------------------------------------------------
 
+// Exponentials of s[0, length) after subtracting their maximum, in place; returns one over their sum.
+SLM_INLINE float exp_in_place(float* s, int64_t length, float m) {
+  F sum{};
+  for (int64_t t = 0; t < length; t += kLanes) {
+    const int64_t n = lanes_left(t, length);
+    F e = exp_f(load_n<Float32>(s, t, n) - m);
+    if (n < kLanes)
+      for (int64_t j = n; j < kLanes; ++j) e[j] = 0;
+    store_n<Float32>(s, t, n, e);
+    sum += e;
+  }
+  return 1.0f / sum_lanes(sum);
+}
+
+// One head whose width is C vectors: query and sums stay in registers.
+template <class T, int C>
+void attend_head(const void* q, const void* keys, const void* values, int64_t length, float* s, void* out) {
+  constexpr int64_t kWidth = C * kLanes;
+  F query[C], acc[C];
+  for (int c = 0; c < C; ++c) {
+    query[c] = T::load(q, c * kLanes);
+    acc[c] = F{};
+  }
+  float m = -3.0e38f;
+  for (int64_t t = 0; t < length; ++t) {
+    F dot = query[0] * T::load(keys, t * kWidth);
+    for (int c = 1; c < C; ++c) dot += query[c] * T::load(keys, t * kWidth + c * kLanes);
+    s[t] = sum_lanes(dot);
+    m = s[t] > m ? s[t] : m;
+  }
+  const float scale = exp_in_place(s, length, m);
+  for (int64_t t = 0; t < length; ++t)
+    for (int c = 0; c < C; ++c) acc[c] += T::load(values, t * kWidth + c * kLanes) * s[t];
+  for (int c = 0; c < C; ++c) T::store(out, c * kLanes, acc[c] * scale);
+}
+
+template <class T>
+void attend_head_any(const void* q, const void* keys, const void* values, int64_t length, int64_t head_dim, float* s,
+                     void* out) {
+  float m = -3.0e38f;
+  for (int64_t t = 0; t < length; ++t) {
+    F dot{};
+    for (int64_t i = 0; i < head_dim; i += kLanes) {
+      const int64_t n = lanes_left(i, head_dim);
+      dot += load_n<T>(q, i, n) * load_n<T>(at<T>(keys, t * head_dim), i, n);
+    }
+    s[t] = sum_lanes(dot);
+    m = s[t] > m ? s[t] : m;
+  }
+  const float scale = exp_in_place(s, length, m);
+  for (int64_t i = 0; i < head_dim; i += kLanes) {
+    const int64_t n = lanes_left(i, head_dim);
+    F acc{};
+    for (int64_t t = 0; t < length; ++t) acc += load_n<T>(at<T>(values, t * head_dim), i, n) * s[t];
+    store_n<T>(out, i, n, acc * scale);
+  }
+}
+
 template <class T>
 void attend_one_t(const void* q, const void* keys, const void* values, int64_t group, int64_t length, int64_t head_dim,
                   float* scratch, void* out) {
   for (int64_t g = 0; g < group; ++g) {
     const void* qg = at<T>(q, g * head_dim);
-    float* s = scratch + g * length;
-    float m = -3.0e38f;
-    for (int64_t t = 0; t < length; ++t) {
-      const void* key = at<T>(keys, t * head_dim);
-      F dot{};
-      for (int64_t i = 0; i < head_dim; i += kLanes) {
-        const int64_t n = lanes_left(i, head_dim);
-        dot += load_n<T>(qg, i, n) * load_n<T>(key, i, n);
-      }
-      s[t] = sum_lanes(dot);
-      m = s[t] > m ? s[t] : m;
-    }
-    F sum{};
-    for (int64_t t = 0; t < length; t += kLanes) {
-      const int64_t n = lanes_left(t, length);
-      F e = exp_f(load_n<Float32>(s, t, n) - m);
-      if (n < kLanes)
-        for (int64_t j = n; j < kLanes; ++j) e[j] = 0;
-      store_n<Float32>(s, t, n, e);
-      sum += e;
-    }
-    const float scale = 1.0f / sum_lanes(sum);
-    for (int64_t i = 0; i < head_dim; i += kLanes) {
-      const int64_t n = lanes_left(i, head_dim);
-      F acc{};
-      for (int64_t t = 0; t < length; ++t) acc += load_n<T>(at<T>(values, t * head_dim), i, n) * s[t];
-      store_n<T>(at<T>(out, g * head_dim), i, n, acc * scale);
+    void* og = at<T>(out, g * head_dim);
+    switch (head_dim) {
+      case 32:
+        attend_head<T, 2>(qg, keys, values, length, scratch, og);
+        break;
+      case 64:
+        attend_head<T, 4>(qg, keys, values, length, scratch, og);
+        break;
+      case 128:
+        attend_head<T, 8>(qg, keys, values, length, scratch, og);
+        break;
+      default:
+        attend_head_any<T>(qg, keys, values, length, head_dim, scratch, og);
     }
   }
 }

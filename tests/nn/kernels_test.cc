@@ -236,32 +236,34 @@ TEST_P(KernelTest, CrossEntropyOfNotANumberIsNotANumber) {
 }
 
 TEST_P(KernelTest, OneQueryAgainstTheCache) {
-  for (const int64_t length : {1, 15, 33}) {
-    const int64_t group = 2, head_dim = 12;
-    auto q = random(static_cast<size_t>(group * head_dim)), keys = random(static_cast<size_t>(length * head_dim)),
-         values = random(static_cast<size_t>(length * head_dim));
-    std::vector<float> scratch(static_cast<size_t>(group * length) + 16);
-    Array out(static_cast<size_t>(group * head_dim), bf);
-    k->attend_one(q.data(), keys.data(), values.data(), group, length, head_dim, scratch.data(), out.data(), bf);
-    for (int64_t g = 0; g < group; ++g) {
-      std::vector<double> p;
-      double sum = 0;
-      for (int64_t t = 0; t < length; ++t) {
-        double dot = 0;
-        for (int64_t i = 0; i < head_dim; ++i)
-          dot += q.at(static_cast<size_t>(g * head_dim + i)) * keys.at(static_cast<size_t>(t * head_dim + i));
-        p.push_back(std::exp(dot));
-        sum += p.back();
-      }
-      for (int64_t i = 0; i < head_dim; ++i) {
-        double want = 0;
-        for (int64_t t = 0; t < length; ++t)
-          want += p[static_cast<size_t>(t)] / sum * values.at(static_cast<size_t>(t * head_dim + i));
-        EXPECT_NEAR(out.at(static_cast<size_t>(g * head_dim + i)), want,
-                    (bf ? 1.0 / 128 : 1e-5) * (1 + std::abs(want)));
+  for (const int64_t head_dim : {12, 32, 64, 128})
+    for (const int64_t length : {1, 15, 33}) {
+      const int64_t group = 2;
+      auto q = random(static_cast<size_t>(group * head_dim), 0.3),
+           keys = random(static_cast<size_t>(length * head_dim)),
+           values = random(static_cast<size_t>(length * head_dim));
+      std::vector<float> scratch(static_cast<size_t>(length));
+      Array out(static_cast<size_t>(group * head_dim), bf);
+      k->attend_one(q.data(), keys.data(), values.data(), group, length, head_dim, scratch.data(), out.data(), bf);
+      for (int64_t g = 0; g < group; ++g) {
+        std::vector<double> p;
+        double sum = 0;
+        for (int64_t t = 0; t < length; ++t) {
+          double dot = 0;
+          for (int64_t i = 0; i < head_dim; ++i)
+            dot += q.at(static_cast<size_t>(g * head_dim + i)) * keys.at(static_cast<size_t>(t * head_dim + i));
+          p.push_back(std::exp(dot));
+          sum += p.back();
+        }
+        for (int64_t i = 0; i < head_dim; ++i) {
+          double want = 0;
+          for (int64_t t = 0; t < length; ++t)
+            want += p[static_cast<size_t>(t)] / sum * values.at(static_cast<size_t>(t * head_dim + i));
+          EXPECT_NEAR(out.at(static_cast<size_t>(g * head_dim + i)), want,
+                      (bf ? 1.0 / 128 : 1e-5) * (1 + std::abs(want)));
+        }
       }
     }
-  }
 }
 
 TEST_P(KernelTest, AdamWStep) {

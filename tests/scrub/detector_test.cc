@@ -54,6 +54,7 @@ TEST(Detector, Phone) {
          {"Call me at 5551234567.", {"phone:5551234567"}},
          {"my phone number is 664 1234", {"phone:664 1234"}},
          {"Call us about order 12345678", {}},
+         {"I tried the phone first. GG5064825 does not move", {}},
          {"order 12345678 of 2025-10-12", {}},
          {"Call before 2025-10-12 please", {}},
          {"460-89-9847", {}},

@@ -230,8 +230,9 @@ TEST_F(ScrubTest, LaterCallsAreAppendedAndOldSidesStay) {
   EXPECT_EQ(result.report.n_in, 80);
   EXPECT_EQ(result.report.n_out, 80);
   for (const Call& call : curated())
-    if (const auto it = sides.find(call.meta.session); it != sides.end())
+    if (const auto it = sides.find(call.meta.session); it != sides.end()) {
       EXPECT_EQ(call.meta.split, it->second) << call.meta.session;
+    }
   std::string bodies;
   for (size_t i = 0; i < 40; ++i) bodies += store_.stored(Space::kCurated)[i].body;
   EXPECT_EQ(bodies, first_bodies);
@@ -263,6 +264,29 @@ TEST_F(ScrubTest, ACopyThatComesLaterJoinsTheFirstOnesGroup) {
     EXPECT_EQ(call.meta.split, side_of[original]);
   }
   EXPECT_GE(joined, 25);
+}
+
+TEST_F(ScrubTest, LateLinksAcrossSidesLeaveTheTest) {
+  const auto text = [](int i) {
+    return fmt::format("Good morning, here is matter {} with part {} and colour {}, please help me.", i * 7919,
+                       i * 104729, i * 1299709);
+  };
+  for (int i = 0; i < 40; ++i)
+    for (int k = 0; k < 3; ++k) add("s" + std::to_string(i), text(i * 3 + k), "ok");
+  run();
+  std::string tested, trained;
+  for (const Call& call : curated()) (call.meta.split == "test" ? tested : trained) = call.meta.session;
+  ASSERT_FALSE(tested.empty());
+  ASSERT_FALSE(trained.empty());
+  // The tested session turns out to repeat the trained one: four of eight calls.
+  const int other = std::stoi(trained.substr(1));
+  for (int k = 0; k < 3; ++k) add(tested, text(other * 3 + k) + "!", "ok");
+  add(tested, text(other * 3) + "!!", "ok");
+  add(tested, "Something new about lamps and a chair, which nobody asked before.", "ok");
+  const ScrubResult result = run();
+  EXPECT_EQ(result.report.linked_groups, std::vector<std::string>{tested});
+  EXPECT_EQ(result.report.dropped.at("linked_across_sides"), 1);
+  EXPECT_EQ(result.report.n_out, 120);
 }
 
 TEST_F(ScrubTest, GateStopsBeforeAnythingIsWritten) {

@@ -20,7 +20,7 @@
 
 namespace slm::cli {
 
-// The last thing every command prints: the summary of DESIGN §5. n_in = n_out + all dropped.
+// The last thing every command prints: its summary. n_in = n_out + all dropped.
 struct Summary {
   int64_t n_in = 0, n_out = 0;
   std::map<std::string, int64_t> dropped;

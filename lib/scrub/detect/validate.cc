@@ -211,7 +211,9 @@ bool find_card(Candidate& c, bool any_issuer) {
 }  // namespace
 
 bool valid_card(Candidate& c) { return find_card(c, false); }
-bool valid_card_after_word(Candidate& c) { return find_card(c, true); }
+bool valid_card_after_word(Candidate& c) {
+  return (c.begin == 0 || !letter(c.text[c.begin - 1])) && find_card(c, true);
+}
 
 bool valid_iban(Candidate& c) {
   std::string plain;
@@ -293,6 +295,7 @@ bool valid_phone_national(Candidate& c) {
 }
 
 bool valid_phone_after_word(Candidate& c) {
+  if (c.begin > 0 && (letter(c.text[c.begin - 1]) || digit(c.text[c.begin - 1]))) return false;  // "GG5064825"
   if (has_word(c.text.substr(c.word_begin, c.begin - c.word_begin), kOtherNumbers)) return false;
   const size_t before = c.word_begin > 12 ? c.word_begin - 12 : 0;
   if (has_word(c.text.substr(before, c.word_begin - before), std::array<std::string_view, 2>{"model", "sim"}))

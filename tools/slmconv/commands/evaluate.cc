@@ -30,11 +30,11 @@ json::object short_row(const evaluate::TaskEvaluation& task, const evaluate::Tas
           {"base", exact_of(task.base)},
           {"tuned", exact_of(task.tuned)},
           {"llm", task.agreement ? (task.tuned ? json::value("agreement") : json::value(nullptr)) : exact_of(task.llm)},
-          {"majority", exact_of(task.majority)},
-          {"nearest", exact_of(task.nearest)},
+          {"maj", exact_of(task.majority)},
+          {"near", exact_of(task.nearest)},
           {"bound", number_or_null(task.bound)},
           {"verdict", task.verdict},
-          {"usd/month", number_or_null(timing.saving_usd)}};
+          {"usd", number_or_null(timing.saving_usd)}};
 }
 
 // "0.12 → 0.97": base and tuned; nothing where the kind doesn't have that measure.
@@ -138,6 +138,8 @@ Summary summarise(const evaluate::EvaluateResult& result) {
     summary.lines.push_back(
         fmt::format("{} {}: {}: {}{}", task.task.value, task.name, task.verdict, task.reason, comparisons(task)));
   }
+  if (const auto left = summary.dropped.find("over_max_sessions"); left != summary.dropped.end())
+    summary.lines.push_back(fmt::format("--max-sessions left {} held-out sessions untested", left->second));
   json::object counts;
   for (const auto& [verdict, n] : verdicts) counts[verdict] = n;
   summary.extra["verdicts"] = std::move(counts);
@@ -145,10 +147,11 @@ Summary summarise(const evaluate::EvaluateResult& result) {
   summary.extra["saving_usd"] = saving;
   summary.extra["prices"] = evaluation.prices;
   const double usd_per_hour = get_number(evaluation.manifest.config, "machine_usd_per_hour").value_or(0);
-  summary.lines.push_back(fmt::format(
-      "measured on scrubbed text; usd/month: what replacing saves at {}, calls that fall back and a machine at {:.2f} "
-      "usd an hour, fully used, taken off",
-      evaluation.prices, usd_per_hour));
+  summary.lines.push_back(
+      fmt::format("measured on scrubbed text; maj, near: commonest and nearest training answer; usd: what replacing "
+                  "saves in 30 days "
+                  "at {}, calls that fall back and a machine at {:.2f} usd an hour, fully used, taken off",
+                  evaluation.prices, usd_per_hour));
   return summary;
 }
 
