@@ -94,7 +94,8 @@ TEST_F(ScrubCliTest, CuratesOnceAndTheTrainerReadsIt) {
   ASSERT_EQ(calls.size(), 2u);
   std::string all;
   for (const Call& call : calls) all += json::serialize(to_json(call.body)) + json::serialize(to_json(call.meta));
-  for (const char* secret : {"Orla", "orla", "Thistlewick", "brook", "496"}) EXPECT_THAT(all, Not(HasSubstr(secret)));
+  for (const char* secret : {"Orla", "orla", "Thistlewick", "brook", "0113 496"})
+    EXPECT_THAT(all, Not(HasSubstr(secret)));
   EXPECT_THAT(all, HasSubstr("version 1.2.3.4 of the lamp"));
   EXPECT_EQ(calls[0].meta.split, calls[1].meta.split);
 
