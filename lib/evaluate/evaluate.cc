@@ -105,6 +105,7 @@ class Evaluator {
     UnitOptions units;
     units.task = static_cast<uint32_t>(task);
     units.max_sessions = options_.max_sessions;
+    units.linked = &setting_->linked;
     SLM_TRY(out.choice, choose_units(setting_->view, context_.store, units));
     out.measurable = has_own_measure(info.kind) || out.choice.all_have_truth;
     if (!out.measurable) return out;

@@ -6,6 +6,7 @@
 
 #include "core/hash.h"
 #include "schema/artifacts.h"
+#include "scrub/artifact.h"
 #include "select/artifact.h"
 
 namespace slm::evaluate {
@@ -30,7 +31,11 @@ Result<Setting> open_setting(store::Store& store) {
   task_of.reserve(tasks.calls.size());
   for (const cluster::AssignedCall& call : tasks.calls) task_of[call.id] = {call.task, call.outlier};
   SLM_TRY(dataset::View view, dataset::View::build(store, task_of, "evaluate"));
-  Setting out{std::move(tasks), std::move(task_of), std::move(view), std::nullopt};
+  Setting out{std::move(tasks), std::move(task_of), std::move(view), std::nullopt, {}};
+  if (current_artifact(store.dir(), scrub::kStep)) {
+    SLM_TRY(const scrub::Report scrubbed, scrub::load_report(store.dir()));
+    out.linked.insert(scrubbed.linked_groups.begin(), scrubbed.linked_groups.end());
+  }
   if (!current_artifact(store.dir(), kStep)) return out;
   SLM_TRY(out.previous, load_evaluation(store.dir()));
   for (TaskEvaluation& task : out.previous->tasks)

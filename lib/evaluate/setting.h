@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cluster/artifact.h"
@@ -28,7 +29,8 @@ struct Setting {
   cluster::LoadedTasks tasks;
   std::unordered_map<CallId, dataset::View::TaskOf> task_of;
   dataset::View view;
-  std::optional<Evaluation> previous;  // tested_in filled in
+  std::optional<Evaluation> previous;      // tested_in filled in
+  std::unordered_set<std::string> linked;  // test groups that scrubbing found again on another side: no units
 
   const cluster::TaskInfo& info(size_t task) const { return tasks.map.tasks()[task]; }
   const TaskEvaluation* before(size_t task) const { return previous ? previous->find(info(task).id) : nullptr; }

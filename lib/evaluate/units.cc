@@ -17,6 +17,8 @@ Result<UnitChoice> choose_units(const dataset::View& view, const store::Store& s
       ++out.dropped["failed"];
     } else if (row.outlier) {
       ++out.dropped["outlier"];
+    } else if (options.linked && options.linked->contains(view.group_name(row.group))) {
+      ++out.dropped["linked_across_sides"];
     } else if (options.barrier && options.barrier->contains(group_hash(view.group_name(row.group)))) {
       ++out.dropped["seen_before_candidate"];
     } else {

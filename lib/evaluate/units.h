@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "core/error.h"
@@ -35,6 +36,7 @@ struct UnitOptions {
   uint32_t task = 0;
   int64_t max_sessions = 0;  // 0: all; else those with the smallest keyed hash
   const SeenGroups* barrier = nullptr;
+  const std::unordered_set<std::string>* linked = nullptr;  // groups known by now to repeat what lies on another side
 };
 // Outliers aren't units: a router leaves them to the large model.
 Result<UnitChoice> choose_units(const dataset::View& view, const store::Store& store, const UnitOptions& options);

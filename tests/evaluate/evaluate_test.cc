@@ -12,6 +12,7 @@
 #include "evaluate/fake_model.h"
 #include "finetune/artifact.h"
 #include "schema/artifacts.h"
+#include "scrub/artifact.h"
 #include "select/artifact.h"
 #include "support/fake_store.h"
 
@@ -271,6 +272,32 @@ TEST_F(Evaluating, UnitsScrubbedOtherwiseAreOtherUnits) {
   EXPECT_TRUE(again->changed);
   EXPECT_GT(n_answers_, answers);
   EXPECT_EQ(route(again).look, 2);
+}
+
+TEST_F(Evaluating, GroupsFoundAgainOnAnotherSideAreNoUnits) {
+  add_routing(40);
+  cluster(1);
+  train(route_, "good");
+  const auto first = evaluate();
+  ASSERT_TRUE(first) << first.error().message;
+  scrub::Report report;
+  report.linked_groups = {"test-3", "test-5"};
+  report.n_in = report.n_out = 80;
+  const std::string text = pretty_json(to_json(report));
+  Manifest manifest;
+  manifest.step = scrub::kStep;
+  manifest.n_in = manifest.n_out = 80;
+  manifest.outputs["report.json"] = sha256_hex(text);
+  manifest.id = manifest.digest().substr(0, 16);
+  const fs::path made = artifact_dir(store_->dir(), scrub::kStep, manifest.id);
+  fs::create_directories(made);
+  ASSERT_TRUE(write_file_atomic(made / "report.json", text));
+  ASSERT_TRUE(write_manifest(made, manifest));
+  ASSERT_TRUE(set_current(store_->dir(), scrub::kStep, manifest.id));
+  const auto again = evaluate();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->evaluation.manifest.dropped.at("linked_across_sides"), 2);
+  EXPECT_EQ(route(again).n, route(first).n - 2);
 }
 
 TEST_F(Evaluating, TheUnchangedCandidateLooksAgainWithMoreSessions) {
