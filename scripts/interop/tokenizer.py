@@ -7,6 +7,7 @@ OUT_DIR/text/tokenizer_expected.json. Needs sentencepiece, protobuf and transfor
 With --en-model FILE it also records google/sentencepiece's en.model (unigram, NFKC, spaces collapsed).
 """
 import argparse
+import contextlib
 import json
 import pathlib
 
@@ -64,10 +65,11 @@ def train(folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     corpus = folder / "corpus.txt"
     corpus.write_text("\n".join(SENTENCES) + "\n", encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(folder / "tokenizer"), model_type="bpe", vocab_size=420,
-        byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
-        character_coverage=1.0, num_threads=1, minloglevel=2)
+    with contextlib.chdir(folder):  # the model file keeps both names: bare ones are the same everywhere
+        sentencepiece.SentencePieceTrainer.train(
+            input=corpus.name, model_prefix="tokenizer", model_type="bpe", vocab_size=420,
+            byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
+            character_coverage=1.0, num_threads=1, minloglevel=2)
     corpus.unlink()
     (folder / "tokenizer.vocab").unlink()
     config = {
