@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what slmconv builds with: distribution packages (as root or with sudo) and libtorch from PyPI's torch wheel.
 # Use: scripts/setup.sh [--dev] [--no-torch]
-#   --dev       also clang, clang-format and clang-tidy (what scripts/check.sh --full needs)
+#   --dev       also clang, clang-format and clang-tidy (what scripts/check.sh and scripts/fuzz.sh need)
 #   --no-torch  no libtorch: for a collector host built with SLM_TORCH=OFF
 # A machine that has a fitting torch (2.6 or later, found by scripts/find_torch.sh) downloads none.
 set -euo pipefail
@@ -33,7 +33,7 @@ else packages+=(libboost-dev libboost-json-dev); fi
 if [ $dev = 1 ]; then
   packages+=(shellcheck)
   for p in clang clang-format clang-tidy; do if known "$p-14"; then packages+=("$p-14"); else packages+=("$p"); fi; done
-  known libclang-rt-14-dev && packages+=(libclang-rt-14-dev)
+  for p in libclang-rt-14-dev libomp-14-dev; do if known $p; then packages+=("$p"); fi; done
 fi
 
 missing=()

@@ -8,6 +8,7 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/occurrences.h"
+#include "core/utf8.h"
 #include "schema/json.h"
 
 namespace slm::collect {
@@ -19,32 +20,6 @@ using dialects::LoggedCall;
 
 constexpr std::string_view kWeightZero = "weight_0";
 constexpr unsigned kMaxDepth = 128;
-
-bool is_valid_utf8(std::string_view text) {
-  size_t i = 0;
-  const auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
-  const auto tail = [&](size_t at, unsigned lowest = 0x80, unsigned highest = 0xbf) {
-    return byte(at) >= lowest && byte(at) <= highest;
-  };
-  while (i < text.size()) {
-    const unsigned c = byte(i);
-    if (c < 0x80) {
-      i += 1;
-    } else if (c >= 0xc2 && c <= 0xdf) {
-      if (!tail(i + 1)) return false;
-      i += 2;
-    } else if (c >= 0xe0 && c <= 0xef) {
-      if (!tail(i + 1, c == 0xe0 ? 0xa0 : 0x80, c == 0xed ? 0x9f : 0xbf) || !tail(i + 2)) return false;
-      i += 3;
-    } else if (c >= 0xf0 && c <= 0xf4) {
-      if (!tail(i + 1, c == 0xf0 ? 0x90 : 0x80, c == 0xf4 ? 0x8f : 0xbf) || !tail(i + 2) || !tail(i + 3)) return false;
-      i += 4;
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
 
 void add_tally(std::map<std::string, Tally>& tallies, const std::string& name, const CallMeta& meta) {
   const bool room = tallies.size() < kMaxTallies || tallies.contains(name);
@@ -171,7 +146,7 @@ void Importer::read_record(const Input& input, const RecordReader::Record& recor
   auto value = parse_json(record.text, kMaxDepth);
   if (!value) {
     // The parser's message speaks of offsets, never of the text.
-    if (is_valid_utf8(record.text))
+    if (is_utf8(record.text))
       bad_record(input, record.line, "not_json", value.error().message);
     else
       bad_record(input, record.line, "invalid_utf8", fmt::format("{} bytes", record.n_bytes));

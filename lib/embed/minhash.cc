@@ -37,7 +37,7 @@ std::vector<uint64_t> word_hashes(std::string_view text) {
     if (is_separator(point.value))
       end_word();
     else
-      text::append_utf8(word, text::lower_of(point.value));
+      append_utf8(word, text::lower_of(point.value));
   }
   end_word();
   return out;

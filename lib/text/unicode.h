@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/utf8.h"
+
 namespace slm::text {
 
 // The code point at text[pos] and how many bytes it takes. An ill-formed sequence gives U+FFFD and the length of its
@@ -21,7 +23,6 @@ struct CodePoint {
 };
 CodePoint code_point_at(std::string_view text, size_t pos);
 
-void append_utf8(std::string& out, char32_t code_point);
 // Ill-formed sequences become U+FFFD, as Python's bytes.decode("utf-8", "replace") does.
 std::string repair_utf8(std::string_view text);
 size_t count_code_points(std::string_view text);

@@ -241,12 +241,5 @@ TEST(Normalise, KeepsTheWayBack) {
   EXPECT_EQ(n.end_in_original(n.text().size()), text.size());
 }
 
-TEST(Normalise, Utf8) {
-  EXPECT_TRUE(is_utf8("aé漢😀"));
-  for (const char* bad :
-       {"\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "\xE6\xBC"})
-    EXPECT_FALSE(is_utf8(bad));
-}
-
 }  // namespace
 }  // namespace slm::scrub

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/utf8.h"
+
 namespace slm::scrub {
 
 class Normalised {
@@ -33,12 +35,7 @@ class Normalised {
   std::vector<uint32_t> ends_;    // ... and ends
 };
 
-// True if no byte is above 127.
-bool is_ascii(std::string_view text);
-// Valid UTF-8: no overlong forms, surrogates or values above U+10FFFF.
-bool is_utf8(std::string_view text);
 // Decodes the character at `at` and moves past it. Requires: valid UTF-8, at < text.size().
 char32_t next_char(std::string_view text, size_t& at);
-void append_utf8(std::string& out, char32_t c);
 
 }  // namespace slm::scrub

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets with Clang and runs each on its seeds. Use: scripts/fuzz.sh [SECONDS] [TARGET...]
+# SECONDS of each target (default 10, which is what CI does). New inputs are kept in build/fuzz/corpus/<target>;
+# what fails is left in build/fuzz/found/ and fails the script.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-10}; [ $# -gt 0 ] && shift
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template safetensors config)
+command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
+scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
+export UBSAN_OPTIONS=print_stacktrace=1
+
+seeds() {  # seeds TARGET FOLDER
+  case $1 in
+    dialects) for f in tests/data/call/*; do head -c 20000 "$f" >"$2/${f##*/}"; done ;;
+    rules) cp pipelines/quickstart/rules.toml "$2/" ;;
+    detector) head -c 3000 pipelines/quickstart/sample/calls-0.jsonl >"$2/calls" ;;
+    template) cp pipelines/quickstart/base-model/chat_template.jinja "$2/" ;;
+    safetensors) for f in tests/data/tiny-llama/*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
+    config) cp pipelines/quickstart/base-model/config.json "$2/" ;;
+  esac
+}
+failed=0
+mkdir -p build/fuzz/found
+for target in "${targets[@]}"; do
+  corpus=build/fuzz/corpus/$target
+  mkdir -p "$corpus"
+  seeds "$target" "$corpus"
+  log=build/fuzz/$target.log
+  if "build/fuzz/tests/fuzz/${target}_fuzz" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -max_len=20000 -print_final_stats=1 \
+    -artifact_prefix="build/fuzz/found/$target-" "$corpus" >"$log" 2>&1; then
+    echo "fuzz: $target: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, none failed"
+  else
+    echo "fuzz: FAILED: $target"; grep -m 12 -E 'ERROR|SUMMARY|runtime error|#[0-9] .* in slm|Test unit' "$log" || tail -5 "$log"
+    failed=1
+  fi
+done
+exit $failed
