@@ -17,12 +17,9 @@ spdlog::logger& logger() {
 }  // namespace
 
 void set_log_level(LogLevel level) {
-  static constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::off, spdlog::level::warn, spdlog::level::info,
-                                                          spdlog::level::debug};
-  logger().set_level(kLevels[static_cast<int>(level)]);
+  logger().set_level(level == LogLevel::kInfo ? spdlog::level::info : spdlog::level::warn);
 }
 void log_info(std::string_view message) { logger().info("{}", message); }
-void log_debug(std::string_view message) { logger().debug("{}", message); }
 void log_warn(std::string_view message) { logger().warn("{}", message); }
 
 }  // namespace slm

@@ -7,8 +7,11 @@
 
 #include <algorithm>
 
+#include "core/log.h"
 #include "nn/adapter.h"
 #include "nn/decoder.h"
+#include "nn/kernels.h"
+#include "nn/plan.h"
 
 namespace slm::nn {
 
@@ -167,6 +170,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, c
     const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat,
                                            at::Device(options.device), false};
     SLM_TRY(auto decoder, Decoder::load(dir, decoder_options));
+    log_info(fmt::format("model of {:.1f} M parameters: {}, {}, kernels {}, {} threads",
+                         static_cast<double>(n_parameters(decoder.config())) / 1e6, options.device,
+                         dtype == DType::kBFloat16 ? "bfloat16" : "float32", cuda ? "of libtorch" : kernels().name,
+                         options.threads > 0 ? options.threads : at::get_num_threads()));
     return std::unique_ptr<Engine>(new TorchEngine(std::move(decoder), dtype, options.threads));
   });
 }

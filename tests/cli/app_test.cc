@@ -50,10 +50,21 @@ TEST_F(AppTest, UnknownFlagAndCommandAreUsageErrors) {
 TEST_F(AppTest, ParseErrorsAreJsonToo) {
   const auto ran = run_cli({"--json", "status", "--bogus"});
   EXPECT_EQ(ran.rc, 2);
-  const auto last = ran.last();
-  EXPECT_EQ(last.at("message_type").as_string(), "error");
-  EXPECT_EQ(last.at("exit_code").as_int64(), 2);
+  ASSERT_EQ(ran.lines().size(), 2u);
+  EXPECT_EQ(ran.lines()[0].at("message_type").as_string(), "error");
+  EXPECT_EQ(ran.last().at("message_type").as_string(), "summary");
+  EXPECT_EQ(ran.last().at("exit_code").as_int64(), 2);
   EXPECT_EQ(ran.err, "");
+}
+
+TEST_F(AppTest, QuietKeepsResultsAndVerboseSaysMore) {
+  ASSERT_EQ(run_cli({"init", (dir_ / "s").string(), "--keys", (dir_ / "k").string()}).rc, 0);
+  const auto quiet = run_cli({"-q", "--store", (dir_ / "s").string(), "store", "info"});
+  EXPECT_THAT(quiet.out, HasSubstr("n_raw"));
+  EXPECT_EQ(quiet.err, "");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run_cli({"-v", "--store", (dir_ / "s").string(), "store", "info"}).rc, 0);
+  EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("MB resident"));
 }
 
 TEST_F(AppTest, MissingStoreHasItsExitCodeAndAHint) {

@@ -1,5 +1,6 @@
 // parse → run → one mapping from Error to exit code.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -51,8 +52,8 @@ void add_globals(CLI::App& app, Globals& g) {
   app.set_config("--config", "", "TOML file of flags: section = command, key = long option")->type_name("F.toml");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--json", g.json, "JSON lines on stdout instead of text");
-  app.add_flag("-q,--quiet", g.quiet, "Results and errors only");
-  app.add_flag("-v,--verbose", g.verbose, "Say more; twice for debugging");
+  app.add_flag("-q,--quiet", g.quiet, "No progress and notes: results, warnings and errors only");
+  app.add_flag("-v,--verbose", g.verbose, "Say on stderr what each step ran on, its time and its peak memory");
   app.add_option("--threads", g.threads, "Threads to compute with; 0: all cores")->check(CLI::Range(0, 1024));
 }
 
@@ -104,10 +105,30 @@ std::optional<Error> parse(CLI::App& app, const std::vector<std::string>& args, 
   return std::nullopt;
 }
 
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
+}
+
+// What failed did nothing that counts.
+Summary summary_of(Result<Summary> result) {
+  if (result) return std::move(*result);
+  Summary out;
+  out.code = result.error().code;
+  out.message = std::move(result.error().message);
+  out.hint = std::move(result.error().hint);
+  return out;
+}
+
 Result<Summary> run_chosen(Context& context) {
   if (!context.run) return fail(ErrorCode::kUnexpected, "no command was run");
+  const double started_s = context.clock->monotonic_s();
   try {
-    return context.run();
+    Result<Summary> result = context.run();
+    log_info(fmt::format("{}: {:.2f} s, at most {:.0f} MB resident so far", context.command,
+                         context.clock->monotonic_s() - started_s, static_cast<double>(peak_memory_bytes()) / 1e6));
+    return result;
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::kOutOfMemory, "out of memory");
   } catch (const std::exception& e) {
@@ -150,26 +171,17 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
   bool shown = false;
   if (const auto error = parse(app, args, streams, shown)) {
     const bool as_json = std::find(args.begin(), args.end(), "--json") != args.end();
-    make_reporter(as_json)->error("", *error);
+    make_reporter(as_json)->summary("", summary_of(fail(*error)));
     return exit_code(error->code);
   }
   if (shown) return 0;
-  if (context.globals.quiet)
-    set_log_level(LogLevel::kQuiet);
-  else if (context.globals.verbose > 1)
-    set_log_level(LogLevel::kDebug);
-  else if (context.globals.verbose == 1)
-    set_log_level(LogLevel::kInfo);
+  set_log_level(context.globals.verbose ? LogLevel::kInfo : LogLevel::kWarn);
 
   const auto reporter = make_reporter(context.globals.json);
   context.out = reporter.get();
-  const Result<Summary> result = run_chosen(context);
-  if (!result) {
-    reporter->error(context.command, result.error());
-    return exit_code(result.error().code);
-  }
-  reporter->summary(context.command, *result);
-  return exit_code(result->code);
+  const Summary summary = summary_of(run_chosen(context));
+  reporter->summary(context.command, summary);
+  return exit_code(summary.code);
 }
 
 }  // namespace slm::cli

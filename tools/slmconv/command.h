@@ -53,7 +53,7 @@ struct Globals {
   std::string identity;  // --identity, SLMCONV_IDENTITY: a key file or a folder of keys
   bool json = false;
   bool quiet = false;
-  int verbose = 0;
+  bool verbose = false;
   int threads = 0;  // 0: all cores
 };
 

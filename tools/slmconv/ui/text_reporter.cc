@@ -81,8 +81,7 @@ class TextReporter final : public Reporter {
   }
   void summary(std::string_view command, const Summary& summary) override {
     end_table();
-    if (!o_.quiet)
-      for (const auto& line : summary.lines) out_ << line << '\n';
+    for (const auto& line : summary.lines) out_ << line << '\n';
     if (summary.code != ErrorCode::kOk) error(command, {summary.code, summary.message, summary.hint});
     out_.flush();
   }
