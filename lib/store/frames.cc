@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
+#include <algorithm>
+
 #include "core/hash.h"
 #include "store/merkle.h"
 
@@ -171,6 +173,21 @@ Result<std::vector<SealRow>> read_seals(Database& log, int64_t entry_n) {
   }
 }
 
+Status check_groups(const Entry& entry, std::span<const SealRow> seals) {
+  int64_t next_leaf = 0;
+  for (size_t i = 0; i < seals.size(); ++i) {
+    const SealRow& seal = seals[i];
+    if (seal.seal != (entry.n << 16) + static_cast<int64_t>(i) || seal.first_leaf != next_leaf || seal.n_frames < 1 ||
+        seal.n_frames > std::min(kMaxFrames, entry.n_leaves - next_leaf))
+      return fail(ErrorCode::kIntegrity, fmt::format("entry {}: its groups don't lie one after another", entry.n));
+    next_leaf += seal.n_frames;
+  }
+  if (next_leaf != entry.n_leaves)
+    return fail(ErrorCode::kIntegrity, fmt::format("entry {}: it has {} leaves, its groups have {} frames", entry.n,
+                                                   entry.n_leaves, next_leaf));
+  return {};
+}
+
 Result<GroupReader> GroupReader::open(Session& session, const Entry& entry, std::span<const Digest> leaves,
                                       const SealRow& seal) {
   GroupReader out;
@@ -196,36 +213,31 @@ Result<GroupReader> GroupReader::open(Session& session, const Entry& entry, std:
     return fail(ErrorCode::kIntegrity, fmt::format("entry {}: the encapsulation of a group was changed", entry.n));
   SLM_TRY(auto keys, crypto::hpke_receiver(epoch->aead, secret, enc, seal_info(session.admin, *epoch)));
   out.keys_.emplace(std::move(keys));
-  SLM_TRY(out.calls_stmt_, session.db.log.prepare("SELECT calls FROM frames WHERE frame = ?"));
   SLM_TRY(out.frame_stmt_, session.db.log.prepare("SELECT calls, sealed FROM frames WHERE frame = ?"));
   return out;
 }
 
-Result<std::vector<Slice>> GroupReader::slices(int64_t seq) {
-  SLM_TRY(const bool row, calls_stmt_.bind(1, (seal_->seal << 16) + seq).step());
-  if (!row)
-    return fail(ErrorCode::kIntegrity, fmt::format("entry {}: frame {} of a group is missing", seal_->seal >> 16, seq));
-  auto out = decode_slices(calls_stmt_.blob(0));
-  calls_stmt_.reset();
-  return out;
-}
-
-Result<GroupReader::Opened> GroupReader::read(int64_t seq) {
+Result<GroupReader::Opened> GroupReader::read(int64_t seq, const std::vector<uint32_t>* wanted) {
   SLM_TRY(const bool row, frame_stmt_.bind(1, (seal_->seal << 16) + seq).step());
   if (!row)
     return fail(ErrorCode::kIntegrity, fmt::format("entry {}: frame {} of a group is missing", seal_->seal >> 16, seq));
-  auto out = open_frame(seq, frame_stmt_.blob(0), frame_stmt_.blob(1));
+  auto out = open_frame(seq, frame_stmt_.blob(0), frame_stmt_.blob(1), wanted);
   frame_stmt_.reset();
   return out;
 }
 
-Result<GroupReader::Opened> GroupReader::open_frame(int64_t seq, ByteSpan calls, ByteSpan sealed) const {
+Result<GroupReader::Opened> GroupReader::open_frame(int64_t seq, ByteSpan calls, ByteSpan sealed,
+                                                    const std::vector<uint32_t>* wanted) const {
   const Bytes aad = frame_aad(context_, static_cast<uint32_t>(seq), calls);
   if (frame_leaf(aad, sealed, seal_->enc_hash) != leaves_[static_cast<size_t>(seal_->first_leaf + seq)])
     return fail(ErrorCode::kIntegrity,
                 fmt::format("entry {}: frame {} of a group was changed", seal_->seal >> 16, seq));
   Opened out;
   SLM_TRY(out.slices, decode_slices(calls));
+  if (wanted != nullptr && std::none_of(out.slices.begin(), out.slices.end(), [&](const Slice& slice) {
+        return (slice.flags & Slice::kHeader) != 0 || std::binary_search(wanted->begin(), wanted->end(), slice.index);
+      }))
+    return Opened{};
   SLM_TRY(const Bytes packed, keys_->open(static_cast<uint64_t>(seq), aad, sealed));
   SLM_TRY(out.text, decompress(packed));
   uint64_t total = 0;

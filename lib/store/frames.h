@@ -79,6 +79,9 @@ struct SealRow {
   Bytes refs;
 };
 Result<std::vector<SealRow>> read_seals(Database& log, int64_t entry_n);
+// That an entry's groups are all there: numbered one by one, their frames lying one after another over all its leaves.
+// A reader that skipped this would take what is left of a batch for the whole.
+Status check_groups(const Entry& entry, std::span<const SealRow> seals);
 
 // Opens frames of one group. Requires: entry and leaves were checked.
 class GroupReader {
@@ -87,16 +90,17 @@ class GroupReader {
                                   const SealRow& seal);
 
   int64_t n_frames() const { return seal_->n_frames; }
-  // What calls frame `seq` holds, without opening it.
-  Result<std::vector<Slice>> slices(int64_t seq);
-  // Opens it: plaintext of its slices, one after another.
+  // Plaintext of a frame's slices, one after another.
   struct Opened {
     std::vector<Slice> slices;
     std::string text;
   };
-  Result<Opened> read(int64_t seq);
+  // Frame `seq`. With `wanted` (sorted indexes of calls) it is opened only if it holds one of them, or the header; else
+  // there are no slices. Its leaf is checked either way: an unsigned list of calls decides nothing.
+  Result<Opened> read(int64_t seq, const std::vector<uint32_t>* wanted = nullptr);
   // Opens a frame that lies outside the database (an artefact's).
-  Result<Opened> open_frame(int64_t seq, ByteSpan calls, ByteSpan sealed) const;
+  Result<Opened> open_frame(int64_t seq, ByteSpan calls, ByteSpan sealed,
+                            const std::vector<uint32_t>* wanted = nullptr) const;
 
  private:
   GroupReader() = default;
@@ -105,7 +109,7 @@ class GroupReader {
   std::span<const Digest> leaves_;
   ContextColumns context_;
   std::optional<crypto::HpkeContext> keys_;
-  Statement calls_stmt_, frame_stmt_;
+  Statement frame_stmt_;
 };
 
 Bytes encode_header(const GroupHeader& header);

@@ -46,7 +46,7 @@ Status walk(Session& session, EntryKind kind, int64_t from, int64_t to,
   return {};
 }
 
-// An entry's groups: pairs of a meta and a body group of one name.
+// An entry's groups, all of them: pairs of a meta and a body group of one name.
 Result<std::vector<SealRow>> read_group_pairs(Session& session, const Entry& entry, const SpaceParts& parts) {
   SLM_TRY(auto seals, read_seals(session.db.log, entry.n));
   bool good = seals.size() % 2 == 0 && !seals.empty();
@@ -55,11 +55,11 @@ Result<std::vector<SealRow>> read_group_pairs(Session& session, const Entry& ent
            seals[i].group == seals[i + 1].group;
   if (!good)
     return fail(ErrorCode::kIntegrity, fmt::format("entry {}: its groups aren't pairs of meta and body", entry.n));
+  SLM_CHECK(check_groups(entry, seals));
   return seals;
 }
 
-// Calls in a group's frames put together again, in order. With `wanted` (sorted indexes) only these, opening only
-// frames that hold some of them.
+// Calls in a group's frames put together again, in order. With `wanted` (sorted indexes) only these.
 class CallStream {
  public:
   CallStream(GroupReader& reader, const std::vector<uint32_t>* wanted) : reader_(reader), wanted_(wanted) {}
@@ -104,17 +104,9 @@ class CallStream {
 
   Result<bool> next_frame() {
     while (seq_ < reader_.n_frames()) {
-      const int64_t seq = seq_++;
-      if (wanted_ != nullptr) {
-        SLM_TRY(const auto slices, reader_.slices(seq));
-        const bool any = std::any_of(slices.begin(), slices.end(), [&](const Slice& s) {
-          return (s.flags & Slice::kHeader) != 0 || is_wanted(s.index);
-        });
-        if (!any) continue;
-      }
-      SLM_TRY(opened_, reader_.read(seq));
+      SLM_TRY(opened_, reader_.read(seq_++, wanted_));
       at_ = offset_ = 0;
-      return true;
+      if (!opened_.slices.empty()) return true;
     }
     return false;
   }
@@ -185,6 +177,32 @@ Result<bool> read_group(Session& session, const GroupRequest& request,
   return true;
 }
 
+struct EntryRequest {
+  const Entry* entry = nullptr;
+  const SpaceParts* parts = nullptr;
+  bool body = false;
+};
+// Visits all calls of an entry, with the seal of their meta group. False: the visitor wants no more.
+Result<bool> read_all(Session& session, const EntryRequest& request,
+                      const std::function<Result<bool>(const CallIndex::Place&, StoredCall&)>& visit) {
+  const Entry& entry = *request.entry;
+  SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
+  SLM_TRY(const auto seals, read_group_pairs(session, entry, *request.parts));
+  int64_t n_calls = 0;
+  for (size_t i = 0; i < seals.size(); i += 2) {
+    const GroupRequest group{&entry, &leaves, &seals[i], request.body ? &seals[i + 1] : nullptr, nullptr};
+    SLM_TRY(const bool more, read_group(session, group, [&](uint32_t index, StoredCall& call) {
+              ++n_calls;
+              return visit({call.id, seals[i].seal, index}, call);
+            }));
+    if (!more) return false;
+  }
+  if (n_calls != entry.n_calls)
+    return fail(ErrorCode::kIntegrity,
+                fmt::format("entry {}: it says {} calls and holds {}", entry.n, entry.n_calls, n_calls));
+  return true;
+}
+
 Result<int64_t> log_read(Session& session, const ScanRequest& request, int64_t to) {
   const SpaceParts& parts = parts_of(request.space);
   const ScanOptions& options = *request.options;
@@ -213,17 +231,11 @@ Status CallIndex::extend(Session& session, Store::Space space, int64_t to) {
   if (to <= upto_) return {};
   const SpaceParts& parts = parts_of(space);
   const size_t before = places_.size();
-  const auto index_entry = [&](const Entry& entry) -> Result<bool> {
-    SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
-    SLM_TRY(const auto seals, read_group_pairs(session, entry, parts));
-    for (size_t i = 0; i < seals.size(); i += 2) {
-      const GroupRequest group{&entry, &leaves, &seals[i], nullptr, nullptr};
-      SLM_CHECK(read_group(session, group, [&](uint32_t index, StoredCall& call) -> Result<bool> {
-        places_.push_back({call.id, seals[i].seal, index});
-        return true;
-      }));
-    }
-    return true;
+  const auto index_entry = [&](const Entry& entry) {
+    return read_all(session, {&entry, &parts, false}, [&](const Place& place, StoredCall&) -> Result<bool> {
+      places_.push_back(place);
+      return true;
+    });
   };
   const Status walked = walk(session, parts.kind, upto_ + 1, to, index_entry);
   if (!walked) {
@@ -280,9 +292,15 @@ Status scan_chosen(Session& session, CallIndex& index, const ScanRequest& reques
     if (at + 1 >= seals.size() || seals[at].seal != seal)
       return fail(ErrorCode::kIntegrity, fmt::format("entry {} lost a group", n));
     const GroupRequest group{&entry, &leaves, &seals[at], request.options->body ? &seals[at + 1] : nullptr, &wanted};
-    SLM_TRY(const bool more,
-            read_group(session, group, [&](uint32_t, StoredCall& call) { return (*request.visit)(call); }));
+    size_t n_calls = 0;
+    SLM_TRY(const bool more, read_group(session, group, [&](uint32_t, StoredCall& call) {
+              ++n_calls;
+              return (*request.visit)(call);
+            }));
     if (!more) return {};
+    if (n_calls != wanted.size())
+      return fail(ErrorCode::kIntegrity,
+                  fmt::format("entry {}: a group holds {} of {} chosen calls", n, n_calls, wanted.size()));
   }
   return {};
 }
@@ -300,20 +318,10 @@ Status scan_calls(Session& session, CallIndex& index, const ScanRequest& request
   SLM_TRY(const int64_t logged, log_read(session, request, to));
   session.reads.push_back(logged);
   if (request.options->only != nullptr) return scan_chosen(session, index, request, to);
-  return walk(session, parts.kind, std::max<int64_t>(1, request.options->from_batch), to,
-              [&](const Entry& entry) -> Result<bool> {
-                SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
-                SLM_TRY(const auto seals, read_group_pairs(session, entry, parts));
-                for (size_t i = 0; i < seals.size(); i += 2) {
-                  const GroupRequest group{&entry, &leaves, &seals[i], request.options->body ? &seals[i + 1] : nullptr,
-                                           nullptr};
-                  SLM_TRY(const bool more, read_group(session, group, [&](uint32_t, StoredCall& call) {
-                            return (*request.visit)(call);
-                          }));
-                  if (!more) return false;
-                }
-                return true;
-              });
+  return walk(session, parts.kind, std::max<int64_t>(1, request.options->from_batch), to, [&](const Entry& entry) {
+    return read_all(session, {&entry, &parts, request.options->body},
+                    [&](const CallIndex::Place&, StoredCall& call) { return (*request.visit)(call); });
+  });
 }
 
 Result<Id16> parse_group(std::string_view hex) {

@@ -91,16 +91,8 @@ class Verifier {
     SLM_TRY(const auto leaves, read_leaves(db_.log, entry));
     SLM_TRY(const auto seals, read_seals(db_.log, entry.n));
     n_seals_ += static_cast<int64_t>(seals.size());
-    int64_t next_leaf = 0;
-    for (size_t i = 0; i < seals.size(); ++i) {
-      const SealRow& seal = seals[i];
-      if (seal.seal != (entry.n << 16) + static_cast<int64_t>(i) || seal.first_leaf != next_leaf || seal.n_frames < 1 ||
-          seal.n_frames > std::min(kMaxFrames, entry.n_leaves - next_leaf))
-        return bad(entry, "its groups don't lie one after another");
-      next_leaf += seal.n_frames;
-      SLM_CHECK(epoch_and_encapsulation(entry, seal));
-    }
-    if (next_leaf != entry.n_leaves) return bad(entry, "it has more leaves than its groups have frames");
+    SLM_CHECK(check_groups(entry, seals));
+    for (const SealRow& seal : seals) SLM_CHECK(epoch_and_encapsulation(entry, seal));
     switch (entry.kind) {
       case EntryKind::kAct:
         return act(entry, facts->as_object(), seals.size());
