@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -88,6 +89,21 @@ Status make_dirs(const fs::path& path, unsigned mode) {
   return {};
 }
 
+Result<fs::path> resolve_path(const fs::path& path) {
+  std::error_code ec;
+  fs::path out = fs::absolute(path, ec);
+  if (!ec) out = fs::weakly_canonical(out, ec);
+  if (ec) return fail(ErrorCode::kIo, fmt::format("{}: {}", path.string(), ec.message()));
+  // A path like "store/" has no file name of its own.
+  return out.has_filename() || !out.has_relative_path() ? out : out.parent_path();
+}
+
+Result<bool> lies_in(const fs::path& inner, const fs::path& outer) {
+  SLM_TRY(const fs::path a, resolve_path(inner));
+  SLM_TRY(const fs::path b, resolve_path(outer));
+  return std::mismatch(b.begin(), b.end(), a.begin(), a.end()).first == b.end();
+}
+
 Result<StagedDir> StagedDir::create(const fs::path& final_path) {
   const fs::path parent = final_path.parent_path();
   SLM_CHECK(make_dirs(parent));
@@ -114,6 +130,23 @@ Status StagedDir::commit() {
   std::error_code ec;
   fs::remove_all(final_, ec);
   if (rename(staging_.c_str(), final_.c_str()) != 0) return fail(errno_error(final_, "renaming to"));
+  return renamed();
+}
+
+Status StagedDir::commit_new() {
+  SLM_CHECK(fsync_dir(staging_));
+  // rename(2) itself refuses a full folder, so that nothing can come between a check and the rename.
+  if (rename(staging_.c_str(), final_.c_str()) == 0) return renamed();
+  if (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR)
+    return fail(ErrorCode::kUsage, fmt::format("{} exists already: nothing was overwritten", final_.string()),
+                "name a new folder");
+  if (errno == EBUSY || errno == EXDEV)
+    return fail(ErrorCode::kIo, fmt::format("{} is a mount point and can't be replaced", final_.string()),
+                fmt::format("name a folder in it: {}", (final_ / "NAME").string()));
+  return fail(errno_error(final_, "renaming to"));
+}
+
+Status StagedDir::renamed() {
   staging_.clear();
   return fsync_dir(final_.parent_path());
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/file.h"
 #include "store/commit.h"
 #include "store/keyring.h"
 #include "store/store.h"
@@ -96,9 +97,8 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
   if (options.role == Role::kAdmin)
     return fail(ErrorCode::kUsage, "a fleet has one admin: its key can't be granted",
                 "slmconv keys grant ROLE --out FILE");
-  const fs::path inner = fs::weakly_canonical(fs::absolute(options.out)),
-                 outer = fs::weakly_canonical(fs::absolute(dir));
-  if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end())
+  SLM_TRY(const bool inside, lies_in(options.out, dir));
+  if (inside)
     return fail(ErrorCode::kUsage, fmt::format("{} lies in the store", options.out.string()),
                 "keep keys apart from what they open");
   SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));

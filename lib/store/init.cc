@@ -12,11 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool lies_in(const fs::path& inner, const fs::path& outer) {
-  const fs::path a = fs::weakly_canonical(fs::absolute(inner)), b = fs::weakly_canonical(fs::absolute(outer));
-  return std::mismatch(b.begin(), b.end(), a.begin(), a.end()).first == b.end();
-}
-
 struct Member {
   std::string role;
   crypto::Identity identity;
@@ -95,16 +90,39 @@ Result<Fleet> make_fleet(Random& random, bool demo, const Id16& store, int64_t t
   return fleet;
 }
 
-// Removes the key files it was told of unless kept.
-struct KeyFiles {
-  std::vector<fs::path> written;
+// Removes the files and folders it was told of unless kept; folders only if nothing else came into them.
+struct Made {
+  std::vector<fs::path> files, folders;
   bool keep = false;
-  ~KeyFiles() {
+
+  // Before a folder is made: notes which of its parents, and itself, don't exist yet.
+  void note_missing(const fs::path& folder) {
     std::error_code ec;
-    if (!keep)
-      for (const fs::path& file : written) fs::remove(file, ec);
+    for (fs::path at = folder; !at.empty() && !fs::exists(at, ec) && at != at.parent_path(); at = at.parent_path())
+      folders.push_back(at);
+  }
+  ~Made() {
+    std::error_code ec;
+    if (keep) return;
+    for (const fs::path& file : files) fs::remove(file, ec);
+    for (const fs::path& folder : folders) fs::remove(folder, ec);
   }
 };
+
+// Where the store is to be. Errors: kUsage for what can't become one.
+Result<fs::path> place_of(const fs::path& dir) {
+  if (dir.empty()) return fail(ErrorCode::kUsage, "a store needs a folder", "slmconv init STORE");
+  SLM_TRY(const fs::path place, resolve_path(dir));
+  std::error_code ec;
+  if (fs::exists(place, ec) && !(fs::is_directory(place, ec) && fs::is_empty(place, ec)))
+    return fail(ErrorCode::kUsage, fmt::format("{} exists: a store is never overwritten", dir.string()),
+                "name a new folder");
+  // A whole store takes the folder's place at once, which would leave the caller in a folder that is gone.
+  if (fs::equivalent(place, fs::current_path(ec), ec))
+    return fail(ErrorCode::kUsage, fmt::format("{} is the current folder, which can't become a store", dir.string()),
+                "name a folder in it: slmconv init store");
+  return place;
+}
 
 }  // namespace
 
@@ -117,15 +135,7 @@ fs::path default_keys_dir(std::string_view store_id) {
 }
 
 Result<InitResult> init_store(const fs::path& dir, const InitOptions& options) {
-  std::error_code ec;
-  if (fs::exists(dir, ec) && !(fs::is_directory(dir, ec) && fs::is_empty(dir, ec)))
-    return fail(ErrorCode::kUsage, fmt::format("{} exists: a store is never overwritten", dir.string()),
-                "name a new folder");
-  if (dir.empty()) return fail(ErrorCode::kUsage, "a store needs a folder", "slmconv init STORE");
-  if (!options.keys_dir.empty() && lies_in(options.keys_dir, dir))
-    return fail(ErrorCode::kUsage,
-                fmt::format("the keys' folder {} lies in the store {}", options.keys_dir.string(), dir.string()),
-                "keep keys apart from what they open: name another folder with --keys");
+  SLM_TRY(const fs::path place, place_of(dir));
   const bool demo = options.demo_seed.has_value();
   const std::unique_ptr<Random> seeded = demo ? seeded_random(*options.demo_seed) : nullptr;
   const std::unique_ptr<Clock> demo_clock = demo ? fixed_clock(kDemoTime_ms) : nullptr;
@@ -137,17 +147,23 @@ Result<InitResult> init_store(const fs::path& dir, const InitOptions& options) {
   SLM_TRY(Fleet fleet, make_fleet(*random, demo, store, clock->now_ms()));
   const fs::path keys_dir = options.keys_dir.empty() ? default_keys_dir(to_hex(store)) : options.keys_dir;
 
-  // A path like "store/" has no file name of its own.
-  const fs::path final_dir = dir.has_filename() ? dir : dir.parent_path();
-  SLM_TRY(StagedDir staged, StagedDir::create(fs::absolute(final_dir)));
+  SLM_TRY(const bool keys_inside, lies_in(keys_dir, place));
+  if (keys_inside)
+    return fail(ErrorCode::kUsage,
+                fmt::format("the keys' folder {} lies in the store {}", keys_dir.string(), dir.string()),
+                "keep keys apart from what they open: name another folder with --keys");
+
+  Made made;  // goes after the staged folder
+  made.note_missing(place.parent_path());
+  SLM_TRY(StagedDir staged, StagedDir::create(place));
   if (chmod(staged.path().c_str(), 0700) != 0) return fail(errno_error(staged.path(), "setting permissions of"));
+  made.note_missing(keys_dir);
   SLM_CHECK(make_dirs(keys_dir, 0700));
-  KeyFiles files;
   for (const Member& m : fleet.members) {
     const fs::path file = keys_dir / (m.role + ".key");
     SLM_CHECK(
         crypto::write_key_file(file, m.identity, {as_bytes(options.passphrase), {options.scrypt_log2_n}, random}));
-    files.written.push_back(file);
+    made.files.push_back(file);
   }
   SLM_TRY(Databases db, create_databases(staged.path()));
   {
@@ -168,9 +184,9 @@ Result<InitResult> init_store(const fs::path& dir, const InitOptions& options) {
     SLM_TRY(result.info, read_info(staged.path(), session.db, session.admin));
   }
   SLM_CHECK(make_dirs(staged.path() / "artifacts"));
-  SLM_CHECK(staged.commit());
-  files.keep = true;
-  result.key_files = files.written;
+  SLM_CHECK(staged.commit_new());
+  made.keep = true;
+  result.key_files = made.files;
   return result;
 }
 

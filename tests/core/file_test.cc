@@ -75,6 +75,57 @@ TEST_F(FileTest, StagedFolderAppearsOnlyOnCommit) {
   ASSERT_TRUE(staged->commit());
   EXPECT_EQ(*read_file(dir_ / "out" / "f"), "x");
   EXPECT_EQ(n_entries(), 1u);
+
+  auto again = StagedDir::create(dir_ / "out");
+  ASSERT_TRUE(again);
+  ASSERT_TRUE(again->commit());
+  EXPECT_TRUE(fs::is_empty(dir_ / "out")) << "commit() replaces";
+}
+
+TEST_F(FileTest, NewStagedFolderReplacesNothingButAnEmptyOne) {
+  fs::create_directories(dir_ / "full");
+  ASSERT_TRUE(write_file_atomic(dir_ / "full" / "old", "kept"));
+  ASSERT_TRUE(write_file_atomic(dir_ / "file", "kept"));
+  fs::create_directories(dir_ / "empty");
+  for (const char* name : {"full", "file"}) {
+    {
+      auto staged = StagedDir::create(dir_ / name);
+      ASSERT_TRUE(staged);
+      ASSERT_TRUE(write_file_atomic(staged->path() / "f", "x"));
+      const auto status = staged->commit_new();
+      ASSERT_FALSE(status) << name;
+      EXPECT_EQ(status.error().code, ErrorCode::kUsage);
+      EXPECT_NE(status.error().message.find(name), std::string::npos);
+    }
+    EXPECT_EQ(n_entries(), 3u) << "nothing is left behind";
+  }
+  EXPECT_EQ(*read_file(dir_ / "full" / "old"), "kept");
+  EXPECT_FALSE(fs::exists(dir_ / "full" / "f"));
+  EXPECT_EQ(*read_file(dir_ / "file"), "kept");
+  for (const char* name : {"empty", "fresh"}) {
+    auto staged = StagedDir::create(dir_ / name);
+    ASSERT_TRUE(staged);
+    ASSERT_TRUE(write_file_atomic(staged->path() / "f", "x"));
+    ASSERT_TRUE(staged->commit_new()) << name;
+    EXPECT_EQ(*read_file(dir_ / name / "f"), "x");
+  }
+}
+
+TEST_F(FileTest, PathsAreResolvedWithoutExceptions) {
+  fs::create_directories(dir_ / "a" / "b");
+  fs::create_directory_symlink(dir_ / "a", dir_ / "link");
+  EXPECT_EQ(*resolve_path(dir_ / "link" / "." / "b" / "new" / ""), fs::canonical(dir_) / "a" / "b" / "new");
+  EXPECT_EQ(*resolve_path("."), fs::current_path());
+  EXPECT_EQ(*resolve_path("/"), fs::path("/"));
+  EXPECT_TRUE(*lies_in(dir_ / "a" / "x" / ".." / "b", dir_ / "link"));
+  EXPECT_TRUE(*lies_in(dir_ / "a" / "", dir_ / "a"));
+  EXPECT_FALSE(*lies_in(dir_ / "ab", dir_ / "a"));
+  EXPECT_FALSE(*lies_in(dir_, dir_ / "a"));
+  const auto too_long = lies_in(dir_ / std::string(300, 'a'), dir_);
+  ASSERT_FALSE(too_long);
+  EXPECT_EQ(too_long.error().code, ErrorCode::kIo);
+  EXPECT_NE(too_long.error().message.find("aaaa"), std::string::npos);
+  EXPECT_NE(too_long.error().message.find("too long"), std::string::npos);
 }
 
 }  // namespace

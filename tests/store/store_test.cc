@@ -228,6 +228,85 @@ TEST_F(StoreTest, InitRefusesToOverwriteAndToMixKeysWithTheStore) {
   ASSERT_OK(open(Role::kTrainer));
 }
 
+// Does something once, at the first bytes asked for: what another process may do in the middle of an init.
+class Meanwhile final : public Random {
+ public:
+  explicit Meanwhile(std::function<void()> act) : act_(std::move(act)) {}
+  void fill(std::span<uint8_t> out) override {
+    if (act_) std::exchange(act_, nullptr)();
+    random_->fill(out);
+  }
+
+ private:
+  std::function<void()> act_;
+  std::unique_ptr<Random> random_ = os_random();
+};
+
+TEST_F(StoreTest, InitNeverReplacesAStoreMadeMeanwhile) {
+  Meanwhile meanwhile([&] {
+    init();
+    ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw, some_calls(5, 1)));
+  });
+  InitOptions options;
+  options.keys_dir = base_ / "second" / "keys";
+  options.random = &meanwhile;
+  options.clock = clock_.get();
+  EXPECT_CODE(init_store(dir_, options), ErrorCode::kUsage);
+  EXPECT_EQ(read(*open(Role::kCurator).value(), Store::Space::kRaw, with_body())->size(), 5u);
+  EXPECT_FALSE(fs::exists(base_ / "second")) << "a failed init leaves no folder for keys";
+  int n = 0;
+  for ([[maybe_unused]] const auto& item : fs::directory_iterator(base_)) ++n;
+  EXPECT_EQ(n, 2) << "the store and its keys";
+}
+
+TEST_F(StoreTest, InitKeepsTheDefaultKeysOutOfTheStore) {
+  InitOptions options;
+  options.random = random_.get();
+  options.clock = clock_.get();
+  const char* const before = std::getenv("XDG_CONFIG_HOME");
+  const std::string kept = before == nullptr ? "" : before;
+  setenv("XDG_CONFIG_HOME", base_.c_str(), 1);
+  EXPECT_CODE(init_store(base_ / "slmconv", options), ErrorCode::kUsage);
+  EXPECT_FALSE(fs::exists(base_ / "slmconv"));
+  ASSERT_OK(init_store(dir_, options));
+  EXPECT_EQ(open_as(Role::kTrainer, "").has_value(), true);
+  before == nullptr ? unsetenv("XDG_CONFIG_HOME") : setenv("XDG_CONFIG_HOME", kept.c_str(), 1);
+}
+
+TEST_F(StoreTest, InitTakesAnyWayOfNamingAFolder) {
+  const auto make = [&](const fs::path& dir, const fs::path& keys) {
+    InitOptions options;
+    options.keys_dir = keys;
+    options.random = random_.get();
+    options.clock = clock_.get();
+    return init_store(dir, options);
+  };
+  fs::create_directories(base_ / "cwd" / "empty");
+  fs::create_directory_symlink(base_ / "cwd", base_ / "link");
+  const fs::path before = fs::current_path();
+  fs::current_path(base_ / "cwd" / "empty");
+  EXPECT_CODE(make(".", base_ / "k"), ErrorCode::kUsage);
+  EXPECT_CODE(make("../../link/empty/", base_ / "k"), ErrorCode::kUsage);
+  fs::current_path(base_ / "cwd");
+  ASSERT_OK(make("empty/.", base_ / "k1"));
+  ASSERT_OK(make("../link/new/", base_ / "k2"));
+  fs::current_path(before);
+  EXPECT_TRUE(fs::exists(base_ / "cwd" / "empty" / "log.db"));
+  EXPECT_TRUE(fs::exists(base_ / "cwd" / "new" / "log.db"));
+
+  const fs::path too_long = base_ / std::string(300, 'a');
+  EXPECT_CODE(make(base_ / "third", too_long), ErrorCode::kIo);
+  EXPECT_CODE(make(too_long, base_ / "k3"), ErrorCode::kIo);
+  EXPECT_CODE(make("", base_ / "k3"), ErrorCode::kUsage);
+  EXPECT_FALSE(fs::exists(base_ / "third") || fs::exists(base_ / "k") || fs::exists(base_ / "k3"));
+  GrantOptions grant;
+  grant.out = too_long;
+  grant.admin_keys = base_ / "k1";
+  grant.random = random_.get();
+  grant.clock = clock_.get();
+  EXPECT_CODE(grant_key(base_ / "cwd" / "new", grant), ErrorCode::kIo);
+}
+
 TEST_F(StoreTest, KeysUnderAPassphraseOpenWithIt) {
   InitOptions options;
   options.keys_dir = keys_;
