@@ -93,7 +93,11 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
     return bad("it was sealed under another name");
   SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
   SLM_TRY(const auto seals, read_seals(session.db.log, n));
-  if (seals.size() != 1 || seals[0].n_frames != n_frames) return bad("it has more or fewer frames than were sealed");
+  SLM_CHECK(check_groups(entry, seals));
+  // The seal's row is signed by its digest only: what the row and the file agree on needn't be what was sealed.
+  if (seals.size() != 1 || get_string(facts.as_object(), "seal") != seal_digest(seals[0]))
+    return bad("its seal isn't the one that was signed");
+  if (seals[0].n_frames != n_frames) return bad("it has more or fewer frames than were sealed");
 
   // Logged before the first byte, as every read is.
   Act act;
@@ -103,13 +107,16 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   session.reads.push_back(logged.n);
   SLM_TRY(const auto reader, GroupReader::open(session, entry, leaves, seals[0]));
   Bytes out;
+  bool more = false;
   for (uint32_t seq = 0; seq < n_frames; ++seq) {
     const ByteSpan calls = in.field(), sealed = in.field();
     if (in.failed()) return bad("it was cut off");
     SLM_TRY(const auto opened, reader.open_frame(seq, calls, sealed));
     put_bytes(out, as_bytes(opened.text));
+    more = (opened.slices.back().flags & Slice::kMore) != 0;
   }
   SLM_CHECK(in.done("a sealed file"));
+  if (more || get_int(facts.as_object(), "bytes") != static_cast<int64_t>(out.size())) return bad("it was cut off");
   return out;
 }
 
