@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "store/commit.h"
 #include "store/keyring.h"
+#include "store/seen.h"
 #include "store/store.h"
 
 namespace slm::store {
@@ -14,8 +15,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The admin's identity from a key file, or a folder with admin.key.
-Result<crypto::Identity> load_admin(const fs::path& given, const AdminLog& admin) {
+struct AdminKey {
+  fs::path file;
+  crypto::Identity identity;
+};
+// The admin's identity from a key file, or a folder with admin.key. Errors: kIntegrity when the log is older than the
+// admin knows it: what it signed last would be undone by what it signs next.
+Result<AdminKey> load_admin(const fs::path& given, const AdminLog& admin) {
   std::error_code ec;
   const fs::path file = fs::is_directory(given, ec) ? given / "admin.key" : given;
   SLM_TRY(crypto::Identity identity, load_identity(file));
@@ -23,7 +29,8 @@ Result<crypto::Identity> load_admin(const fs::path& given, const AdminLog& admin
     return fail(ErrorCode::kWrongKey,
                 fmt::format("{} isn't the key of this store's admin {}", file.string(), admin.admin().fingerprint()),
                 "--identity names the admin's key file, or a folder with admin.key");
-  return identity;
+  SLM_CHECK(check_seen(file, admin));
+  return AdminKey{file, std::move(identity)};
 }
 
 // Keys of the folder that hold something in this store.
@@ -105,7 +112,7 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
   SLM_TRY(AdminLog admin, AdminLog::load(db.log));
   SLM_TRY(const Id16 store, read_store_id(db.log, admin));
   const fs::path keys = options.admin_keys.empty() ? default_keys_dir(to_hex(store)) : options.admin_keys;
-  SLM_TRY(crypto::Identity admin_identity, load_admin(keys, admin));
+  SLM_TRY(AdminKey admin_key, load_admin(keys, admin));
   const std::vector<crypto::Identity> holders = load_holders(keys, admin);
   const uint32_t n_before = admin.n_entries();
 
@@ -113,7 +120,7 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
   made.role = role_name(options.role);
   made.fleet = admin.fleet();
   made.admin = admin.admin().fingerprint();
-  Session session = make_session({dir, std::move(db), std::move(admin), store, std::move(admin_identity), 1,
+  Session session = make_session({dir, std::move(db), std::move(admin), store, std::move(admin_key.identity), 1,
                                   Role::kAdmin, options.random, options.clock});
   const int64_t now_ms = session.now_ms();
   const AdminLog::Signer signer{session.self.sign_secret.span(), now_ms};
@@ -145,6 +152,7 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
     fs::remove(options.out, ec);
     return fail(std::move(done).error());
   }
+  SLM_CHECK(check_seen(admin_key.file, session.admin));
   return GrantResult{made.pub.fingerprint(), added.pending};
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/file.h"
 #include "store/keyring.h"
 #include "store_fixture.h"
 
@@ -333,6 +334,36 @@ TEST_F(VerifyTest, AnIdentityRefusesAnOlderAdminLog) {
   fs::rename(old, dir_);
   ASSERT_OK(verify_store(dir_));  // a rollback can't be seen from inside
   EXPECT_CODE(open(Role::kTrainer), ErrorCode::kIntegrity);
+  // Nor does the admin sign on top of it, which would undo for good what it signed before.
+  grant.out = base_ / "third.key";
+  EXPECT_CODE(grant_key(dir_, grant), ErrorCode::kIntegrity);
+  EXPECT_FALSE(fs::exists(grant.out));
+}
+
+// A sealed file cut off at a frame's end, and the rows of log.db made to agree with it.
+TEST_F(VerifyTest, ASealedFileCutShortIsRefused) {
+  const fs::path path = dir_ / "artifacts" / "long.bin";
+  std::string text(600000, ' ');
+  Prng prng(3);
+  for (char& c : text) c = static_cast<char>(prng.next());
+  ASSERT_OK(open(Role::kTrainer).value()->seal_file(path, "long", as_bytes(text)));
+  const auto opened = open(Role::kTrainer).value()->open_sealed_file(path, "long");
+  ASSERT_OK(opened);
+  EXPECT_TRUE(as_text(*opened) == text);
+
+  std::string file_text = read_file(path).value();
+  const size_t head = std::string("slmconv sealed file 1\n").size() + 16;
+  const auto u32 = [&](size_t at) { return get_u32(reinterpret_cast<const uint8_t*>(file_text.data()) + at); };
+  ASSERT_EQ(u32(head), 3u) << "frames";
+  size_t at = head + 4;
+  for (int field = 0; field < 4; ++field) at += 4 + u32(at);
+  file_text.resize(at);
+  file_text[head] = 2;
+  ASSERT_TRUE(write_file_atomic(path, file_text));
+  EXPECT_CODE(open(Role::kTrainer).value()->open_sealed_file(path, "long"), ErrorCode::kIntegrity);
+  const std::string seal = Intruder(file("log")).rows("SELECT max(seal) FROM seals")[0][0];
+  ASSERT_TRUE(Intruder(file("log")).run("UPDATE seals SET n_frames = 2 WHERE seal = " + seal));
+  EXPECT_CODE(open(Role::kTrainer).value()->open_sealed_file(path, "long"), ErrorCode::kIntegrity);
 }
 
 }  // namespace
