@@ -56,7 +56,7 @@ Result<Identity> read_key_file(const std::filesystem::path& path, const AskPassp
 
 // The passphrase from the file that `passphrase_file` names, else from the one that the environment variable
 // SLMCONV_PASSPHRASE_FILE names (first line), else typed on the terminal. Never a flag's value.
-// Errors: kWrongKey when there is none of these; kIo.
+// Errors: kWrongKey when there is none of these; kInterrupted while it waits; kIo. The terminal is left as it was.
 Result<SecretBytes> find_passphrase(const std::filesystem::path& passphrase_file, std::string_view prompt);
 
 }  // namespace slm::crypto

@@ -1,14 +1,17 @@
 // Where a passphrase comes from: see find_passphrase() in keyfile.h.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 
 #include "core/file.h"
+#include "core/progress.h"
 #include "crypto/keyfile.h"
 
 namespace slm::crypto {
@@ -16,11 +19,38 @@ namespace {
 
 constexpr size_t kMaxPassphraseBytes = 1024;
 
+// Waits until there is something to read. A signal that asks the program to end is let in only here, so that none comes
+// between the look at the flag and the wait.
+Status wait_for(int fd, const std::filesystem::path& name) {
+  sigset_t ending, before;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGINT);
+  sigaddset(&ending, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &ending, &before);
+  Status out;
+  while (true) {
+    if (interrupted()) {
+      out = fail(ErrorCode::kInterrupted, "interrupted while a passphrase was asked for");
+      break;
+    }
+    pollfd waiting{fd, POLLIN, 0};
+    const int n = ppoll(&waiting, 1, nullptr, &before);
+    if (n > 0) break;
+    if (n < 0 && errno != EINTR) {
+      out = fail(errno_error(name, "waiting for"));
+      break;
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return out;
+}
+
 // Reads up to the first newline, which is left out.
 Result<SecretBytes> read_line(int fd, const std::filesystem::path& name) {
   SecretBytes buffer(kMaxPassphraseBytes);
   size_t size = 0;
   while (true) {
+    SLM_CHECK(wait_for(fd, name));
     char c = 0;
     const ssize_t n = read(fd, &c, 1);
     if (n < 0 && errno == EINTR) continue;

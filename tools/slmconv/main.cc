@@ -7,12 +7,20 @@
 
 #include "command.h"
 #include "core/progress.h"
+#include "crypto/secret.h"
 
 namespace {
 
-void on_signal(int signal) {
-  slm::interrupt_flag().store(true);
-  std::signal(signal, SIG_DFL);  // a second one ends the process at once
+void on_signal(int) { slm::interrupt_flag().store(true); }
+
+// Work stops at its next look at the flag, and a wait that a signal should end polls (crypto/passphrase.cc), so reads
+// and writes in between go on. A second signal ends the process at once.
+void listen_to(int signal) {
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESETHAND | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaction(signal, &action, nullptr);
 }
 
 int terminal_columns() {
@@ -24,9 +32,10 @@ int terminal_columns() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  slm::crypto::disable_core_dumps();  // before any command holds a key
   std::ios::sync_with_stdio(false);
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  listen_to(SIGINT);
+  listen_to(SIGTERM);
   std::signal(SIGPIPE, SIG_IGN);
   const auto clock = slm::system_clock();
   const auto random = slm::os_random();
