@@ -80,6 +80,11 @@ const TaskEvaluation* Evaluation::find(const TaskId& task) const {
   return found == tasks.end() ? nullptr : &*found;
 }
 
+bool Evaluation::knows(const TaskId& task) const {
+  return find(task) ||
+         std::any_of(history.begin(), history.end(), [&](const PastTest& t) { return t.task.task == task; });
+}
+
 json::object to_json(const TaskEvaluation& task) {
   json::object out;
   out["task"] = task.task.value;
@@ -177,6 +182,15 @@ Result<Evaluation> load_evaluation(const std::filesystem::path& store_dir) {
     out.timings.push_back(row ? task_timing_from_json(*row) : TaskTiming());
     out.tasks.push_back(std::move(task));
   }
+  const json::object* old_rows = get_object(*timing, "history");
+  if (const json::array* history = get_array(summary, "history"))
+    for (const auto& item : *history) {
+      PastTest past;
+      SLM_TRY(past.task, task_evaluation_from_json(item));
+      const json::object* row = old_rows ? get_object(*old_rows, past.task.task.value) : nullptr;
+      if (row) past.timing = task_timing_from_json(*row);
+      out.history.push_back(std::move(past));
+    }
   return out;
 }
 

@@ -55,7 +55,7 @@ struct TaskEvaluation {
   int64_t n_unanswered = 0;   // units whose prompt the small model can't take (too long, refused): wrong
   int64_t n_train = 0;        // training calls that majority and nearest were drawn from
   // What may be looked at again.
-  int look = 0;                     // m; 0: never tested
+  int look = 0;                     // m; 0: this row is no test
   std::string candidate;            // digest of adapter, base, grading, margin and generation
   std::string units;                // keyed digest of the units
   std::string tested_in;            // evaluation that tested it; "" = this one
@@ -73,13 +73,23 @@ struct TaskTiming {
   std::optional<double> saving_usd;  // under the verdict `replace` only
 };
 
+// A test as it was made.
+struct PastTest {
+  TaskEvaluation task;
+  TaskTiming timing;
+};
+
 struct Evaluation {
   Manifest manifest;
   double delta = 0.05;
   std::vector<TaskEvaluation> tasks;
   std::vector<TaskTiming> timings;  // one a task, in the same order
-  std::string prices;               // date and source of the prices used, for people
+  // The last test of tasks whose row above isn't that test: they left the map, or another candidate waits for sessions.
+  std::vector<PastTest> history;
+  std::string prices;  // date and source of the prices used, for people
   const TaskEvaluation* find(const TaskId& task) const;
+  // Was this task in the map when the evaluation, or one before it, was made?
+  bool knows(const TaskId& task) const;
 };
 // The current evaluation of a store; needs no identity.
 Result<Evaluation> load_evaluation(const std::filesystem::path& store_dir);

@@ -3,6 +3,7 @@
 
 #include <unordered_map>
 
+#include "evaluate/baselines.h"
 #include "evaluate/setting.h"
 #include "evaluate/trial.h"
 #include "schema/artifacts.h"
@@ -59,25 +60,27 @@ Status show_errors(const EvaluateContext& context, const EvaluateOptions& option
   SLM_TRY(const std::vector<size_t> chosen, choose_tasks(setting, context.store.dir(), options.tasks));
   Bases bases(context, options.engine);
   for (const size_t task : chosen) {
-    const TaskEvaluation* row = setting.before(task);
-    if (!row || !row->tuned) continue;
+    const PastTest* tested = setting.before(task);
+    if (!tested) continue;
+    const TaskEvaluation* row = &tested->task;
     SLM_TRY(const finetune::LoadedAdapter adapter, finetune::load_adapter(context.store, row->task));
     if (adapter.manifest.id != row->adapter)
       return fail(ErrorCode::kManifestMismatch,
                   fmt::format("adapter {} of {} is newer than its evaluation", adapter.manifest.id, row->task.value),
-                  fmt::format("slmconv evaluate {}", row->task.value));
+                  fmt::format("slmconv evaluate --tasks {}", row->task.value));
     SLM_TRY(const std::vector<CallId> calls, wrong_calls(context.store, row->tested_in, row->task, n));
     SLM_CHECK(context.store.audit("show_errors", fmt::format("{} calls of {}", calls.size(), row->task.value)));
     SLM_TRY(const std::vector<Unit> units,
             load_units(setting.view, context.store, rows_of(setting.view, calls), !row->agreement));
     if (units.empty()) continue;
     SLM_TRY(model::Model * model, bases.open(adapter));
-    std::vector<json::object> references;
-    for (const Unit& unit : units) references.push_back(unit.reference);
+    TrainingOptions training_options;
+    training_options.task = static_cast<uint32_t>(task);
+    SLM_TRY(const TrainingAnswers training, load_training(setting.view, context.store, training_options));
     model::GenerateOptions generate;
     generate.batch = options.batch;
     generate.max_new_tokens =
-        options.max_new_tokens > 0 ? options.max_new_tokens : answer_room(model->codec(), references);
+        options.max_new_tokens > 0 ? options.max_new_tokens : answer_room(model->codec(), training.answers);
     SLM_TRY(const std::vector<model::Answer> answers, answer_again(*model, adapter.files, units, generate));
     for (size_t i = 0; i < units.size(); ++i)
       SLM_CHECK(visit({row->task, units[i].id, units[i].prompt.messages, units[i].reference, answers[i].message}));

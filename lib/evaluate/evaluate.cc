@@ -112,17 +112,21 @@ class Evaluator {
 
     SLM_TRY(out.adapter, fitting_adapter(*setting_, context_.store, task, context_.progress));
     out.candidate = candidate_digest(out.adapter, info.kind, options_);
-    const TaskEvaluation* before = setting_->before(task);
-    out.look = plan_look(before, out.candidate);
+    const PastTest* before = setting_->before(task);
+    out.look = plan_look(before ? &before->task : nullptr, out.candidate, born_after(info.id));
     if (!out.look.barrier.empty()) {
       SLM_TRY(units.barrier, seen_in(out.look.barrier));
       SLM_TRY(out.choice, choose_units(setting_->view, context_.store, units));
     }
     SLM_TRY(out.units, units_digest(setting_->view, context_.store, out.choice.rows));
-    out.reuse =
-        before && before->look > 0 && !out.look.changed && before->units == out.units && before->tuned.has_value();
-    if (out.reuse) out.look.look = before->look;
+    out.reuse = before && !out.look.changed && before->task.units == out.units;
+    if (out.reuse) out.look.look = before->task.look;
     return out;
+  }
+
+  std::string born_after(const TaskId& task) const {
+    if (setting_->past.empty() || setting_->previous->knows(task)) return {};
+    return setting_->previous->manifest.id;
   }
 
   // Sessions known when that evaluation was made.
@@ -165,21 +169,15 @@ class Evaluator {
            setting_->previous->delta == options_.delta;
   }
 
-  // What is known of a task before this run: its history, and its whole row if nothing about it has changed.
+  // A task that isn't looked at now keeps its row if nothing about it has changed.
   void start_row(size_t task) {
     const cluster::TaskInfo& info = setting_->info(task);
     TaskEvaluation& row = rows_[task];
     const bool chosen = std::any_of(plans_.begin(), plans_.end(), [&](const Plan& plan) { return plan.task == task; });
-    const TaskEvaluation* before = setting_->before(task);
-    if (before && !chosen && same_question()) {
-      row = *before;
-      timings_[task] = setting_->previous->timings[static_cast<size_t>(before - setting_->previous->tasks.data())];
-    } else if (before) {
-      row.look = before->look;
-      row.candidate = before->candidate;
-      row.units = before->units;
-      row.tested_in = before->tested_in;
-      row.barrier = before->barrier;
+    const PastTest* before = setting_->before(task);
+    if (before && !chosen && same_question() && setting_->previous->find(info.id)->look > 0) {
+      row = before->task;
+      timings_[task] = before->timing;
     }
     row.task = info.id;
     row.name = info.name;
@@ -204,15 +202,11 @@ class Evaluator {
     row.agreement = !plan.choice.all_have_truth;
     row.adapter = plan.adapter.id;
     row.base_model = fs::path(std::string(get_string(plan.adapter.config, "base"))).filename().string();
-    row.candidate = plan.candidate;
-    row.barrier = plan.look.barrier;
-    row.units = plan.units;
     if (plan.reuse) {
-      const TaskEvaluation& before = *setting_->before(plan.task);
-      row = before;
+      const PastTest& before = *setting_->before(plan.task);
+      row = before.task;
       row.name = setting_->info(plan.task).name;
-      timings_[plan.task] =
-          setting_->previous->timings[static_cast<size_t>(&before - setting_->previous->tasks.data())];
+      timings_[plan.task] = before.timing;
     } else if (n_rows > 0) {
       SLM_CHECK(try_out(plan, row));
     }
@@ -239,6 +233,9 @@ class Evaluator {
     SLM_TRY(const TrialResult result,
             run_trial({*model, adapter.files, units, training}, trial, context_.clock, context_.progress));
     take(result, static_cast<int64_t>(training.answers.size()), row);
+    row.candidate = plan.candidate;
+    row.barrier = plan.look.barrier;
+    row.units = plan.units;
     row.look = plan.look.look;
     row.tested_in.clear();
     note_outcomes(row.task, result.outcomes);
@@ -293,7 +290,8 @@ class Evaluator {
     for (size_t task = 0; task < rows_.size(); ++task) {
       const bool measurable = rows_[task].verdict != score::verdict_name(score::Verdict::kNotMeasurable);
       evidence[task].measurable = measurable && !setting_->info(task).excluded;
-      evidence[task].look = std::max(1, rows_[task].look);
+      const PastTest* before = setting_->before(task);
+      evidence[task].look = std::max({1, rows_[task].look, before ? before->task.look : 0});
     }
     for (const Plan& plan : plans_) {
       if (!plan.measurable) continue;
@@ -343,10 +341,10 @@ class Evaluator {
     timing.saving_if_replaced_usd.reset();
     if (!money) return;
     timing.cost_usd = money->cost_usd;
-    if (timing.tokens_per_call) {
+    if (timing.tokens_per_call && timing.tokens_per_s) {
       score::OwnCost own;
       own.usd_per_hour = options_.machine_usd_per_hour;
-      own.tokens_per_s = timing.tokens_per_s.value_or(0);
+      own.tokens_per_s = *timing.tokens_per_s;
       own.tokens_per_call = *timing.tokens_per_call;
       score::SavingQuestion question;
       question.calls_per_month = money->calls_per_month;
@@ -357,6 +355,16 @@ class Evaluator {
       timing.saving_if_replaced_usd = score::saving_usd_per_month(question);
     }
     if (row.verdict == score::verdict_name(score::Verdict::kReplace)) timing.saving_usd = timing.saving_if_replaced_usd;
+  }
+
+  // Tests that this evaluation's rows don't show, by task id: looks are never forgotten.
+  std::vector<PastTest> kept_history() const {
+    std::map<std::string, PastTest> out(setting_->past.begin(), setting_->past.end());
+    for (const TaskEvaluation& row : rows_)
+      if (row.look > 0) out.erase(row.task.value);
+    std::vector<PastTest> tests;
+    for (auto& [id, test] : out) tests.push_back(std::move(test));
+    return tests;
   }
 
   Status write(Evaluation& evaluation) {
@@ -370,10 +378,18 @@ class Evaluator {
       evaluation.tasks.push_back(rows_[task]);
       evaluation.timings.push_back(timings_[task]);
     }
+    json::array history;
+    json::object old_timings;
+    for (const PastTest& test : kept_history()) {
+      history.push_back(to_json(test.task));
+      old_timings[test.task.task.value] = to_json(test.timing);
+      evaluation.history.push_back(test);
+    }
     evaluation.delta = options_.delta;
     evaluation.prices = prices_text(prices_);
     for (const std::string& why : missing_) context_.progress.warn(fmt::format("no cost for some tasks: {}", why));
-    manifest.summary = {{"delta", options_.delta}, {"text", "scrubbed"}, {"tasks", std::move(rows)}};
+    manifest.summary = {
+        {"delta", options_.delta}, {"text", "scrubbed"}, {"tasks", std::move(rows)}, {"history", std::move(history)}};
 
     const Bytes seen = serialise_seen(setting_->view);
     SLM_TRY(manifest.outputs[std::string(kSeenFile)],
@@ -391,7 +407,8 @@ class Evaluator {
           context_.store.seal_file(sealed_path(staged.path(), kSeenFile), sealed_name(manifest.id, kSeenFile), seen));
       SLM_CHECK(context_.store.seal_file(sealed_path(staged.path(), kOutcomesFile),
                                          sealed_name(manifest.id, kOutcomesFile), as_bytes(outcomes_)));
-      const json::object timing = {{"prices", evaluation.prices}, {"tasks", std::move(timings)}};
+      const json::object timing = {
+          {"prices", evaluation.prices}, {"tasks", std::move(timings)}, {"history", std::move(old_timings)}};
       SLM_CHECK(write_file_atomic(staged.path() / "timing.json", pretty_json(timing)));
       SLM_CHECK(write_manifest(staged.path(), manifest));
       SLM_CHECK(staged.commit());

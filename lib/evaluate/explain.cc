@@ -20,10 +20,10 @@ std::string what_it_takes(const TaskEvaluation& task, double delta) {
 
 std::string explain(const TaskEvaluation& task, double delta, bool changed) {
   const std::string against = task.agreement ? "agreement with the logged answers" : "truth";
-  const std::string after = changed
-                                ? "; candidate, grading or margin changed since the last look, so only sessions first "
-                                  "seen after it counted"
-                                : "";
+  const std::string after =
+      changed ? "; task, candidate, grading or margin changed since the last look, so only sessions first "
+                "seen after it counted"
+              : "";
   if (task.verdict == kNotEvaluated)
     return fmt::format("no test of its current adapter yet: slmconv finetune {0} --lora, then slmconv evaluate",
                        task.task.value);

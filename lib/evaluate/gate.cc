@@ -74,7 +74,9 @@ GateCheck verdict_check(const TaskEvaluation& task, const std::string& wanted) {
   if (task.verdict == wanted) return out;
   const bool open = task.verdict == score::verdict_name(score::Verdict::kNeedMore) || task.verdict == kNotEvaluated ||
                     task.verdict == kNotMeasurable;
-  out.state = open && !task.hopeless ? CheckState::kInsufficient : CheckState::kUnmet;
+  // More calls won't make it replaceable; they may still show that it must be kept.
+  const bool hopeless = task.hopeless && wanted == kReplace;
+  out.state = open && !hopeless ? CheckState::kInsufficient : CheckState::kUnmet;
   return out;
 }
 

@@ -7,9 +7,12 @@
 
 namespace slm::evaluate {
 
-LookPlan plan_look(const TaskEvaluation* previous, const std::string& candidate) {
+LookPlan plan_look(const TaskEvaluation* previous, const std::string& candidate, const std::string& born_after) {
   LookPlan out;
-  if (!previous || previous->look == 0) return out;
+  if (!previous) {
+    out.barrier = born_after;
+    return out;
+  }
   out.look = previous->look + 1;
   out.changed = previous->candidate != candidate;
   out.barrier = out.changed ? previous->tested_in : previous->barrier;

@@ -22,8 +22,10 @@ struct LookPlan {
   std::string barrier;   // evaluation whose sessions are out of bounds; "" = none
   bool changed = false;  // another candidate than at the last look
 };
-// previous: the task's row in the current evaluation with tested_in filled in; nullptr if there is none.
-LookPlan plan_look(const TaskEvaluation* previous, const std::string& candidate);
+// previous: the task's last test with tested_in filled in; nullptr if there is none. born_after: the evaluation that
+// knew other tasks but not this one; "" if there is none: a task found by clustering anew, whose candidate was made
+// after that evaluation's sessions were looked at.
+LookPlan plan_look(const TaskEvaluation* previous, const std::string& candidate, const std::string& born_after);
 
 // Names of session groups as 64-bit hashes: what lies in seen.sealed. Two of a million share one with chance 3e-8; the
 // later one would be left out of a test.

@@ -31,15 +31,20 @@ Result<Setting> open_setting(store::Store& store) {
   task_of.reserve(tasks.calls.size());
   for (const cluster::AssignedCall& call : tasks.calls) task_of[call.id] = {call.task, call.outlier};
   SLM_TRY(dataset::View view, dataset::View::build(store, task_of, "evaluate"));
-  Setting out{std::move(tasks), std::move(task_of), std::move(view), std::nullopt, {}};
+  Setting out{std::move(tasks), std::move(task_of), std::move(view), {}, std::nullopt, {}};
   if (current_artifact(store.dir(), scrub::kStep)) {
     SLM_TRY(const scrub::Report scrubbed, scrub::load_report(store.dir()));
     out.linked.insert(scrubbed.linked_groups.begin(), scrubbed.linked_groups.end());
   }
   if (!current_artifact(store.dir(), kStep)) return out;
   SLM_TRY(out.previous, load_evaluation(store.dir()));
-  for (TaskEvaluation& task : out.previous->tasks)
-    if (task.look > 0 && task.tested_in.empty()) task.tested_in = out.previous->manifest.id;
+  const auto remember = [&](PastTest test) {
+    if (test.task.look == 0) return;
+    if (test.task.tested_in.empty()) test.task.tested_in = out.previous->manifest.id;
+    out.past[test.task.task.value] = std::move(test);
+  };
+  for (const PastTest& test : out.previous->history) remember(test);
+  for (size_t i = 0; i < out.previous->tasks.size(); ++i) remember({out.previous->tasks[i], out.previous->timings[i]});
   return out;
 }
 
@@ -85,6 +90,7 @@ std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, cons
   what["kind"] = score::kind_name(kind);
   what["delta"] = options.delta;
   what["max_new_tokens"] = options.max_new_tokens;
+  what["dtype"] = static_cast<int>(options.engine.dtype);
   what["grading"] = kGrading;
   return sha256_hex(canonical_json(what));
 }

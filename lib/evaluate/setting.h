@@ -29,11 +29,16 @@ struct Setting {
   cluster::LoadedTasks tasks;
   std::unordered_map<CallId, dataset::View::TaskOf> task_of;
   dataset::View view;
-  std::optional<Evaluation> previous;      // tested_in filled in
+  std::unordered_map<std::string, PastTest> past;  // by task id: its last test, tested_in filled in
+  std::optional<Evaluation> previous;
   std::unordered_set<std::string> linked;  // test groups that scrubbing found again on another side: no units
 
   const cluster::TaskInfo& info(size_t task) const { return tasks.map.tasks()[task]; }
-  const TaskEvaluation* before(size_t task) const { return previous ? previous->find(info(task).id) : nullptr; }
+  // The task's last test; null if there was none.
+  const PastTest* before(size_t task) const {
+    const auto found = past.find(info(task).id.value);
+    return found == past.end() ? nullptr : &found->second;
+  }
 };
 Result<Setting> open_setting(store::Store& store);
 

@@ -56,7 +56,7 @@ Result<Generated> answer_all(model::Model& model, const std::vector<model::Promp
 
 bool is_unanswered(const model::Answer& answer) { return answer.too_long || answer.refused; }
 
-double mean_latency(const std::vector<model::Answer>& answers) {
+std::optional<double> mean_latency(const std::vector<model::Answer>& answers) {
   double sum = 0;
   int64_t n = 0;
   for (const model::Answer& answer : answers) {
@@ -64,7 +64,8 @@ double mean_latency(const std::vector<model::Answer>& answers) {
     sum += answer.latency_ms;
     ++n;
   }
-  return n == 0 ? 0 : sum / static_cast<double>(n);
+  if (n == 0) return std::nullopt;
+  return sum / static_cast<double>(n);
 }
 
 // A prompt that the model can't take has no answer: wrong, whatever the reference.
@@ -81,8 +82,9 @@ void measure_speed(const Generated& tuned, TrialResult& out) {
     ++n_answered;
   }
   out.latency_ms = mean_latency(tuned.answers);
+  if (n_answered == 0) return;
   if (tuned.seconds > 0) out.tokens_per_s = static_cast<double>(n_tokens) / tuned.seconds;
-  if (n_answered > 0) out.tokens_per_call = static_cast<double>(n_tokens) / static_cast<double>(n_answered);
+  out.tokens_per_call = static_cast<double>(n_tokens) / static_cast<double>(n_answered);
 }
 
 // Both models on all units; the model keeps no adapter, also when a step fails.

@@ -37,9 +37,9 @@ struct TrialResult {
   bool has_training = false;  // majority and nearest stand for something
   int64_t b = 0, c = 0, n_unanswered = 0;
   std::vector<UnitOutcome> outcomes;  // as the units
-  double latency_ms = 0, base_latency_ms = 0;
-  std::optional<double> llm_latency_ms;
-  double tokens_per_s = 0, tokens_per_call = 0;  // of the tuned model
+  // Absent where no unit could be answered.
+  std::optional<double> latency_ms, base_latency_ms, llm_latency_ms;
+  std::optional<double> tokens_per_s, tokens_per_call;  // of the tuned model
 };
 
 struct TrialInput {

@@ -333,7 +333,9 @@ TEST_F(Evaluating, AnotherCandidateIsTestedOnLaterSessionsOnly) {
   ASSERT_TRUE(second) << second.error().message;
   EXPECT_EQ(route(second).n, 0) << "all sessions were seen before this candidate was made";
   EXPECT_EQ(route(second).verdict, "need_more");
-  EXPECT_EQ(route(second).look, 1) << "nothing was looked at";
+  EXPECT_EQ(route(second).look, 0) << "nothing was looked at";
+  ASSERT_EQ(second->evaluation.history.size(), 1u);
+  EXPECT_EQ(second->evaluation.history[0].task.look, 1) << "and the look before isn't forgotten";
   EXPECT_EQ(n_answers_, answers);
   EXPECT_NE(route(second).reason.find("first seen after it"), std::string::npos) << route(second).reason;
   EXPECT_EQ(second->evaluation.manifest.dropped.at("seen_before_candidate"), route(first).n);
@@ -358,6 +360,49 @@ TEST_F(Evaluating, AnotherMarginIsAnotherCandidate) {
   const auto again = evaluate(options);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(route(again).n, 0) << "the margin is fixed before the test side is opened";
+  const int64_t answers = n_answers_;
+  const auto back = evaluate();
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(route(back).verdict, "replace") << "with the margin of the test, its verdict stands again";
+  EXPECT_EQ(route(back).look, 1);
+  EXPECT_GT(route(back).n, 0);
+  EXPECT_EQ(n_answers_, answers);
+  EXPECT_TRUE(back->evaluation.history.empty());
+}
+
+TEST_F(Evaluating, ATaskThatLeavesTheMapKeepsItsLooks) {
+  add_routing(40);
+  add_poems(40);
+  cluster(2);
+  train(route_, "half");
+  const auto first = evaluate();
+  ASSERT_TRUE(first) << first.error().message;
+  const TaskId tested = route_;
+  const fs::path file = dir_ / "tasks.toml";
+  std::ofstream(file) << fmt::format("[{}]\nmerge = \"{}\"\n", route_.value, poem_.value);
+  cluster::ClusterOptions merged;
+  merged.k = 2;
+  merged.clock = clock_.get();
+  merged.tasks_file = file;
+  const auto map = cluster::run_cluster(*store_, merged);
+  ASSERT_TRUE(map) << map.error().message;
+  ASSERT_EQ(map->tasks.size(), 1u);
+  EvaluateOptions only;
+  only.delta = 0.10;
+  only.tasks = {map->tasks[0].id.value};
+  tasks_digest_ = map->manifest.digest();
+  train(map->tasks[0].id, "good");
+  const auto without = evaluate(only);
+  ASSERT_TRUE(without) << without.error().message;
+  ASSERT_EQ(without->evaluation.history.size(), 1u);
+  EXPECT_EQ(without->evaluation.history[0].task.task, tested);
+
+  cluster(2);
+  ASSERT_EQ(route_, tested) << "the split task has its id again";
+  train(route_, "good");
+  const auto again = evaluate();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(route(again).n, 0) << "its sessions were looked at with another candidate";
 }
 
 TEST_F(Evaluating, TruthCountsWhereEveryUnitHasIt) {

@@ -58,9 +58,9 @@ TEST_F(Trial, CountsEveryPairOfRightAndWrong) {
   EXPECT_DOUBLE_EQ(result->base.exact, 0);
   EXPECT_DOUBLE_EQ(result->llm.exact, 0.3);
   EXPECT_DOUBLE_EQ(result->majority.exact, 0) << "the commonest training answer is no";
-  EXPECT_DOUBLE_EQ(result->latency_ms, 5);
-  EXPECT_DOUBLE_EQ(result->tokens_per_call, 12);
-  EXPECT_GT(result->tokens_per_s, 0);
+  EXPECT_DOUBLE_EQ(*result->latency_ms, 5);
+  EXPECT_DOUBLE_EQ(*result->tokens_per_call, 12);
+  EXPECT_GT(*result->tokens_per_s, 0);
   EXPECT_FALSE(result->llm_latency_ms);
   EXPECT_EQ(result->outcomes.size(), 10u);
 }
