@@ -45,6 +45,8 @@ CREATE TABLE seals(
   n_frames INTEGER NOT NULL,
   refs BLOB NOT NULL
 ) STRICT;
+-- A group by its name: what curated calls and sealed files name.
+CREATE INDEX seals_grp ON seals(grp, partition);
 
 -- frame = seal << 16 | index in its context.
 CREATE TABLE frames(

@@ -83,6 +83,13 @@ TEST_F(VerifyTest, AWholeStorePasses) {
   EXPECT_CODE(verify_store(dir_, {"00" + admin.substr(2)}), ErrorCode::kWrongKey);
 }
 
+TEST_F(VerifyTest, GroupsAreFoundByAnIndex) {
+  const auto plan =
+      Intruder(file("log")).rows("EXPLAIN QUERY PLAN SELECT seal FROM seals WHERE grp = x'00' AND partition = 4");
+  ASSERT_EQ(plan.size(), 1u);
+  EXPECT_NE(plan[0][3].find("INDEX seals_grp (grp=? AND partition=?)"), std::string::npos) << plan[0][3];
+}
+
 TEST_F(VerifyTest, EveryCellIsCovered) {
   const bool all = std::getenv("SLM_TEST_LONG") != nullptr;
   struct Table {
