@@ -47,8 +47,8 @@ Status set_current(const fs::path& store, std::string_view step, std::string_vie
 std::vector<std::string> current_keys(const fs::path& store, std::string_view step) {
   std::vector<std::string> keys;
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(store / "artifacts" / step, ec)) {
-    const std::string name = entry.path().filename().string();
+  for (fs::directory_iterator at(store / "artifacts" / step, ec), end; !ec && at != end; at.increment(ec)) {
+    const std::string name = at->path().filename().string();
     if (name.starts_with("current.")) keys.push_back(name.substr(8));
   }
   std::sort(keys.begin(), keys.end());

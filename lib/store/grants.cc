@@ -33,15 +33,18 @@ Result<AdminKey> load_admin(const fs::path& given, const AdminLog& admin) {
   return AdminKey{file, std::move(identity)};
 }
 
-// Keys of the folder that hold something in this store.
-std::vector<crypto::Identity> load_holders(const fs::path& given, const AdminLog& admin) {
+// Keys of the folder that hold something in this store. One that can't be read is passed over: the grant is pending
+// then. Errors: kWrongKey when others may read one; kIo.
+Result<std::vector<crypto::Identity>> load_holders(const fs::path& given, const AdminLog& admin) {
   std::vector<crypto::Identity> out;
   std::error_code ec;
   if (!fs::is_directory(given, ec)) return out;
   std::set<fs::path> files;
-  for (const auto& item : fs::directory_iterator(given, ec))
-    if (item.path().extension() == ".key") files.insert(item.path());
+  for (fs::directory_iterator at(given, ec), end; !ec && at != end; at.increment(ec))
+    if (at->path().extension() == ".key") files.insert(at->path());
+  if (ec) return fail(ErrorCode::kIo, fmt::format("reading {}: {}", given.string(), ec.message()));
   for (const fs::path& file : files) {
+    SLM_CHECK(check_private(file));
     auto identity = load_identity(file);
     if (identity && admin.find(identity->pub) != nullptr) out.push_back(std::move(*identity));
   }
@@ -113,7 +116,7 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
   SLM_TRY(const Id16 store, read_store_id(db.log, admin));
   const fs::path keys = options.admin_keys.empty() ? default_keys_dir(to_hex(store)) : options.admin_keys;
   SLM_TRY(AdminKey admin_key, load_admin(keys, admin));
-  const std::vector<crypto::Identity> holders = load_holders(keys, admin);
+  SLM_TRY(const std::vector<crypto::Identity> holders, load_holders(keys, admin));
   const uint32_t n_before = admin.n_entries();
 
   crypto::Identity made = crypto::generate_identity(*options.random);

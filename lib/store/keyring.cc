@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "core/log.h"
-
 namespace slm::store {
 
 Grant grant_of(const AdminLog& admin, uint32_t identity, Role role, int64_t time_ms) {
@@ -39,14 +37,22 @@ json::object admin_facts(const AdminLog& admin) {
   return {{"admin_entry", admin.n_entries()}, {"admin_hash", to_hex(admin.hash_of(admin.n_entries()))}};
 }
 
+Status check_private(const std::filesystem::path& key_file) {
+  std::error_code ec;
+  const auto mode = std::filesystem::status(key_file, ec).permissions();
+  if (ec) return fail(ErrorCode::kIo, fmt::format("looking at {}: {}", key_file.string(), ec.message()));
+  if ((mode & (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) != std::filesystem::perms::none)
+    return fail(ErrorCode::kWrongKey, fmt::format("{} is a private key that others may read", key_file.string()),
+                fmt::format("chmod 600 {}", key_file.string()));
+  return {};
+}
+
 Result<crypto::Identity> load_identity(const std::filesystem::path& key_file) {
   std::error_code ec;
   if (!std::filesystem::exists(key_file, ec))
     return fail(ErrorCode::kWrongKey, fmt::format("there is no key file {}", key_file.string()),
                 "--identity (or SLMCONV_IDENTITY) names a key file or the folder that init put them in");
-  const auto mode = std::filesystem::status(key_file, ec).permissions();
-  if ((mode & (std::filesystem::perms::group_all | std::filesystem::perms::others_all)) != std::filesystem::perms::none)
-    log_warn(fmt::format("{} may be read by others: chmod 600 it", key_file.string()));
+  SLM_CHECK(check_private(key_file));
   return crypto::read_key_file(
       key_file, [&] { return crypto::find_passphrase({}, fmt::format("passphrase of {}", key_file.string())); });
 }

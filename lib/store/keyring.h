@@ -27,7 +27,9 @@ Session make_session(SessionParts parts);
 // other.
 json::object admin_facts(const AdminLog& admin);
 
-// Reads a key file; a passphrase is looked for when it needs one.
+// That nobody but its owner may read or change a key file. Errors: kWrongKey.
+Status check_private(const std::filesystem::path& key_file);
+// Reads a private key file; a passphrase is looked for when it needs one.
 Result<crypto::Identity> load_identity(const std::filesystem::path& key_file);
 
 // This store's id: that of the trail's first entry, whose signature by the admin was checked.

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
+#include "core/log.h"
 #include "store/appender.h"
 #include "store/artifacts.h"
 #include "store/commit.h"
@@ -88,6 +91,21 @@ Result<fs::path> key_file_of(const OpenOptions& options, std::string_view store_
   return fs::is_directory(given, ec) ? given / fmt::format("{}.key", role_name(options.role)) : given;
 }
 
+// A demonstration's store takes no calls by mistake: its keys are known to everybody. What is in it may be read and
+// worked on.
+Status refuse_demo(const fs::path& dir, const OpenOptions& options) {
+  const char* const allowed = std::getenv("SLMCONV_DEMO");
+  if (allowed != nullptr && std::string_view(allowed) == "1") return {};
+  if (options.write && (options.role == Role::kCollector || options.role == Role::kCurator))
+    return fail(
+        ErrorCode::kWrongKey,
+        fmt::format("{} is a demonstration store: its keys come from a known seed and protect nothing", dir.string()),
+        "slmconv init STORE makes one with real keys; SLMCONV_DEMO=1 allows writing all the same");
+  log_warn(
+      fmt::format("{} is a demonstration store: its keys come from a known seed and protect nothing", dir.string()));
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOptions& options) {
@@ -116,6 +134,7 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOption
   SLM_CHECK(check_seen(key_file, admin));
   if (options.write && access(log_path(dir).c_str(), W_OK) != 0)
     return fail(ErrorCode::kIo, fmt::format("{} can't be written by this user", log_path(dir).string()));
+  if (info.demo) SLM_CHECK(refuse_demo(dir, options));
   const uint32_t seq = record->seq;
   SLM_TRY(const Id16 store_id, read_store_id(db.log, admin));
   Session session = make_session({dir, std::move(db), std::move(admin), store_id, std::move(self), seq, options.role,

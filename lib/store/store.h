@@ -57,7 +57,9 @@ struct OpenOptions {
   std::filesystem::path
       identity;  // key file, or folder of keys (each command names the role it wants); empty: default_keys_dir()
   Role role = Role::kTrainer;  // which key of a folder to take; a single key file must have this role
-  bool write = false;  // will append; fails now (kIo) where the store can't be written. Locks are taken per batch.
+  // Will append: fails now where the store can't be written (kIo), and where a collector or curator would put calls
+  // into a demonstration store (kWrongKey), unless SLMCONV_DEMO=1 is in the environment. Locks are taken per batch.
+  bool write = false;
   Random* random = nullptr;
   Clock* clock = nullptr;
 };

@@ -206,6 +206,35 @@ TEST_F(StoreTest, DemoStoresAreReproducible) {
   ASSERT_OK(verify_store(dir_));
 }
 
+TEST_F(StoreTest, DemoStoresTakeNoCallsByMistake) {
+  init(7);
+  const auto open_to_write = [&](Role role) {
+    OpenOptions options;
+    options.identity = keys_;
+    options.role = role;
+    options.write = true;
+    options.random = random_.get();
+    options.clock = clock_.get();
+    return Store::open(dir_, options);
+  };
+  unsetenv("SLMCONV_DEMO");
+  for (const Role role : {Role::kCollector, Role::kCurator}) {
+    const auto refused = open_to_write(role);
+    EXPECT_CODE(refused, ErrorCode::kWrongKey);
+    EXPECT_NE(refused.error().hint.find("SLMCONV_DEMO=1"), std::string::npos);
+  }
+  ASSERT_OK(open_to_write(Role::kTrainer));
+  ASSERT_OK(open(Role::kCurator));
+  setenv("SLMCONV_DEMO", "1", 1);
+  ASSERT_OK(append(*open_to_write(Role::kCollector).value(), Store::Space::kRaw, some_calls(3, 1)));
+  unsetenv("SLMCONV_DEMO");
+  EXPECT_EQ(read(*open(Role::kCurator).value(), Store::Space::kRaw, with_body())->size(), 3u);
+  dir_ = base_ / "real";
+  keys_ = base_ / "real-keys";
+  init();
+  ASSERT_OK(open_to_write(Role::kCollector));
+}
+
 TEST_F(StoreTest, InitRefusesToOverwriteAndToMixKeysWithTheStore) {
   init();
   InitOptions options;
@@ -322,6 +351,28 @@ TEST_F(StoreTest, KeysUnderAPassphraseOpenWithIt) {
   setenv("SLMCONV_PASSPHRASE_FILE", (base_ / "wrong").c_str(), 1);
   EXPECT_CODE(open(Role::kTrainer), ErrorCode::kWrongKey);
   unsetenv("SLMCONV_PASSPHRASE_FILE");
+}
+
+TEST_F(StoreTest, AKeyThatOthersMayReadIsRefused) {
+  init();
+  const fs::path key = keys_ / "curator.key";
+  GrantOptions grant;
+  grant.role = Role::kTrainer;
+  grant.out = base_ / "more.key";
+  grant.admin_keys = keys_;
+  grant.random = random_.get();
+  grant.clock = clock_.get();
+  for (const auto perms : {fs::perms::group_read, fs::perms::others_read, fs::perms::group_write}) {
+    fs::permissions(key, perms, fs::perm_options::add);
+    const auto opened = open(Role::kCurator);
+    EXPECT_CODE(opened, ErrorCode::kWrongKey);
+    EXPECT_EQ(opened.error().hint, "chmod 600 " + key.string());
+    EXPECT_CODE(grant_key(dir_, grant), ErrorCode::kWrongKey);
+    ASSERT_OK(open(Role::kTrainer));
+    fs::permissions(key, fs::perms::owner_read | fs::perms::owner_write, fs::perm_options::replace);
+    ASSERT_OK(open(Role::kCurator));
+  }
+  ASSERT_OK(grant_key(dir_, grant));
 }
 
 TEST_F(StoreTest, GrantedKeysOpenWhatTheirRoleMay) {
