@@ -197,11 +197,25 @@ TrainOptions train_options(const TaskData& data, const TaskSettings& settings, s
   return options;
 }
 
-nn::TrainPlan memory_plan(const Base& base, const TaskData& data, const TaskSettings& settings) {
-  return nn::plan_train(base.config, settings.dtype,
-                        {.batch_tokens = std::min(settings.max_batch_tokens, settings.batch * data.train.longest),
-                         .longest = data.train.longest,
-                         .rank = settings.lora.rank});
+// The largest of the first micro-batches, as they are packed.
+Result<nn::TrainPlan> memory_plan(const Base& base, const TaskData& data, const TaskSettings& settings) {
+  constexpr int64_t kSteps = 64;
+  ShuffledSource source(
+      data.train.sequences,
+      {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
+  nn::TrainPlan most;
+  for (int64_t step = 0; step < std::min(kSteps, data.n_steps); ++step) {
+    SLM_TRY(const auto batches, source.next());
+    for (const auto& batch : batches) {
+      const auto plan = nn::plan_train(base.config, settings.dtype,
+                                       {.batch_tokens = batch.rows * batch.length,
+                                        .row_length = batch.length,
+                                        .rank = settings.lora.rank,
+                                        .dropout = settings.lora.dropout > 0});
+      if (plan.total_bytes > most.total_bytes) most = plan;
+    }
+  }
+  return most;
 }
 
 Manifest planned_manifest(const Setting& setting, const Base& base, const TaskData& data,
@@ -402,7 +416,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(const TaskData data, load_task(context, setting, base, *task, settings));
     SLM_CHECK(load_weights(settings, base));
-    const auto memory = memory_plan(base, data, settings);
+    SLM_TRY(const auto memory, memory_plan(base, data, settings));
     SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
     const auto n = static_cast<double>(data.train.sequences.size());
     const double tokens =

@@ -20,6 +20,7 @@
 #include "core/time.h"
 #include "finetune/trainer.h"
 #include "nn/engine.h"
+#include "nn/plan.h"
 #include "schema/manifest.h"
 #include "store/store.h"
 
@@ -31,15 +32,15 @@ struct TaskSettings {
   double learning_rate = 2e-4;
   double warmup_ratio = 0.06;  // of all steps
   double weight_decay = 0.0, clip_norm = 1.0;
-  int64_t batch = 16;  // examples a step
+  int64_t batch = nn::kTrainBatch;  // examples a step
   double epochs = 3;
-  int64_t max_steps = 0;            // 0: as the epochs say
-  int64_t max_examples = 0;         // 0: all of the training side
-  int64_t max_validation = 256;     // examples
-  int64_t max_batch_tokens = 8192;  // of a micro-batch
-  int n_validations = 8;            // spread over the run
-  int patience = 3;                 // validations without a better one
-  int64_t checkpoint_every = 200;   // steps
+  int64_t max_steps = 0;                             // 0: as the epochs say
+  int64_t max_examples = 0;                          // 0: all of the training side
+  int64_t max_validation = 256;                      // examples
+  int64_t max_batch_tokens = nn::kTrainBatchTokens;  // of a micro-batch
+  int n_validations = 8;                             // spread over the run
+  int patience = 3;                                  // validations without a better one
+  int64_t checkpoint_every = 200;                    // steps
   uint64_t seed = 1;
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";

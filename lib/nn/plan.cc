@@ -6,6 +6,20 @@ namespace slm::nn {
 
 namespace {
 
+// The program before it holds a model: libtorch's pages above all.
+constexpr int64_t kProcessBytes = 130'000'000;
+// ops.cc: scores of attention held at once, where one head's group fits; rows of the loss whose logits are held.
+constexpr int64_t kScoreBytes = int64_t{64} << 20;
+constexpr int64_t kLossRows = 1024;
+// decoder.cc: prompt tokens computed at once. engine.cc: room in a new cache, and how it grows.
+constexpr int64_t kPrefillTokens = 16384;
+constexpr int64_t kSpareTokens = 64;
+// malloc gives blocks beyond this their own pages, which go back when freed (glibc's DEFAULT_MMAP_THRESHOLD_MAX).
+// Smaller ones come from the heap, which holds on to gaps between blocks of other sizes.
+constexpr int64_t kOwnPages = int64_t{32} << 20;
+
+int64_t round_up(int64_t n) { return (n + 15) / 16 * 16; }
+
 // Elements of the seven linears of one layer.
 int64_t layer_matrix_elements(const ModelConfig& c) {
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
@@ -23,11 +37,6 @@ int64_t layer_adapter_elements(const ModelConfig& c) {
   return (c.width + q) + 2 * (c.width + kv) + (q + c.width) + 3 * (c.width + c.ffn_width);
 }
 
-// Multiply-adds of the linears and the output layer for one token.
-double forward_flops(const ModelConfig& c) {
-  return 2.0 * static_cast<double>(c.n_layers * layer_matrix_elements(c) + c.vocab_size * c.width);
-}
-
 }  // namespace
 
 int64_t n_parameters(const ModelConfig& c) {
@@ -37,41 +46,96 @@ int64_t n_parameters(const ModelConfig& c) {
 
 ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t batch) {
   ServePlan out;
-  const int64_t size = dtype_size(dtype);
+  const int64_t size = dtype_size(dtype), q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
+  const auto cache = [&](int64_t tokens) { return 2 * c.n_layers * tokens * kv * size; };
   out.weight_bytes = n_parameters(c) * size;
-  out.cache_bytes = 2 * c.n_layers * batch * context * c.n_kv_heads * c.head_dim * size;
-  // Prefill of one row at a time is the peak: residual stream, the widest product, one layer's scores, logits.
-  const int64_t activations = context * (4 * c.width + (2 * c.ffn_width + c.width) * size) +
-                              c.n_heads * context * context * size + batch * c.vocab_size * 4;
-  out.total_bytes = out.weight_bytes + out.cache_bytes + activations;
-  out.flops_per_token = forward_flops(c) + 4.0 * static_cast<double>(c.n_layers * c.n_heads * c.head_dim * context);
+  out.cache_bytes = cache(batch * context);
+  // Prefill packs the prompts in rows; the keys and values of the rows computed at once exist twice, as packed and in
+  // the cache. One layer at a time: the residual stream three times (float32), two norms, qkv, the split queries,
+  // attention's output twice; then either scores or the two products of the feed-forward part with the next residual.
+  const int64_t row = round_up(context);
+  const int64_t tokens = std::min(batch * row, std::max(kPrefillTokens / row * row, row));
+  const int64_t block = c.n_heads / c.n_kv_heads * row * row * size;
+  const int64_t scores = std::min(tokens / row * c.n_kv_heads * block, std::max(kScoreBytes, block));
+  const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + (q + 2 * kv) + 3 * q));
+  const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
+  const int64_t prefill = cache(batch * (context + kSpareTokens)) + cache(tokens) + layer;
+  // While it decodes, a full cache is copied into one half as large again, a tensor at a time.
+  const int64_t longest = std::min(c.max_positions, context * 3 / 2 + kSpareTokens);
+  const int64_t decode = cache(batch * std::max(longest, context));
+  // In the compute type, as float32, and as the caller's vector.
+  const int64_t logits = batch * c.vocab_size * (size + 8);
+  out.total_bytes = kProcessBytes + out.weight_bytes + std::max(prefill, decode) + logits;
   return out;
 }
 
 TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape) {
   TrainPlan out;
-  const int64_t size = dtype_size(dtype), n = n_parameters(c), tokens = shape.batch_tokens;
+  const int64_t size = dtype_size(dtype), n = n_parameters(c);
+  const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, w = c.width, f = c.ffn_width;
+  const int64_t row = round_up(shape.row_length), tokens = std::max(shape.batch_tokens, row);
   const bool lora = shape.rank > 0;
   out.n_adapter_parameters = lora ? shape.rank * c.n_layers * layer_adapter_elements(c) : 0;
   // Full weights: float32 masters, and copies in the compute type during a step.
   out.weight_bytes = lora ? n * size : n * (4 + (size == 4 ? 0 : size));
-  out.adapter_bytes = out.n_adapter_parameters * 4;
+  // Float32, and stacked in the compute type, where zeros fill up what several outputs share.
+  out.adapter_bytes = out.n_adapter_parameters * (4 + 2 * size);
   const int64_t trained = lora ? out.n_adapter_parameters : n;
-  out.optimiser_bytes = trained * 12;  // two moments and the gradient, float32
-  // What a layer keeps for its backward pass, a token: residual stream twice (float32), two norms' outputs, qkv split,
-  // attention's output, gate and up, their product, two branch outputs.
-  const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
-  const int64_t per_token = 2 * 4 * c.width + size * (2 * c.width + (q + 2 * kv) + q + 3 * c.ffn_width);
-  const int64_t scores = std::min<int64_t>(c.n_heads * tokens * shape.longest * size, int64_t{64} << 20);
-  const int64_t loss_rows = std::min<int64_t>(tokens, 1024) * c.vocab_size * size;
-  out.activation_bytes =
-      c.n_layers * (tokens * per_token + scores) + 2 * c.n_heads * tokens * shape.longest * size + loss_rows;
-  out.total_bytes = out.weight_bytes + out.adapter_bytes + out.optimiser_bytes + out.activation_bytes;
-  const double attention = 4.0 * static_cast<double>(c.n_layers * q * shape.longest) * static_cast<double>(tokens);
-  // Frozen weights need no gradient of their own: two products a weight instead of three.
-  out.flops_per_step = forward_flops(c) * static_cast<double>(tokens) * (lora ? 2.0 : 3.0) + 3.0 * attention +
-                       (lora ? 6.0 * static_cast<double>(out.n_adapter_parameters) * static_cast<double>(tokens) : 0.0);
+  out.optimiser_bytes = trained * 16;  // two moments, the gradient, the best values so far; float32
+
+  // What a layer keeps for its backward pass, tensor by tensor.
+  struct Kept {
+    int64_t bytes, count;
+  };
+  const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0;
+  const int64_t scores = tokens * c.n_heads * row * size;  // of all rows and heads; kept if they fit
+  const Kept kept[] = {{4 * tokens * w, 2},                // the residual stream
+                       {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
+                       {size * tokens * q, 2 + drop},      // queries, attention's output, its mask
+                       {size * tokens * kv, 2},
+                       {size * tokens * 2 * f, 1},  // gate and up
+                       {size * tokens * f, 1 + drop},
+                       {size * tokens * r, 7},  // of the adapters, between A and B
+                       {scores <= kScoreBytes ? scores : 0, 1}};
+  int64_t from_heap = 0;
+  for (const auto& [bytes, count] : kept) {
+    out.activation_bytes += c.n_layers * bytes * count;
+    if (bytes <= kOwnPages) from_heap += c.n_layers * bytes * count;
+  }
+  // On top, the last layer's way back (feed-forward part or attention), or before it the loss.
+  const int64_t block = c.n_heads / c.n_kv_heads * row * row * size;
+  const int64_t score_work = scores <= kScoreBytes ? scores : 2 * std::max(kScoreBytes, block);
+  const int64_t back = tokens * (8 * w + 2 * w * size) +
+                       std::max(tokens * size * 4 * f, tokens * size * (2 * q + 2 * (q + 2 * kv)) + score_work);
+  const int64_t loss = std::min(tokens, kLossRows) * c.vocab_size * size + tokens * w * (8 + 2 * size);
+  const int64_t head_gradients = lora ? 0 : 8 * c.vocab_size * w;
+  const int64_t on_top = std::max(back, loss) + head_gradients;
+  out.activation_bytes += on_top;
+  if (size * tokens * 2 * f <= kOwnPages) from_heap += on_top;
+  // Micro-batches of other lengths leave gaps of other sizes: over a long run the heap comes to hold about as much
+  // again as lives in it (measured: 0.6 to 1.0).
+  out.heap_bytes = from_heap;
+  out.total_bytes = kProcessBytes + out.weight_bytes + out.adapter_bytes + out.optimiser_bytes + out.activation_bytes +
+                    out.heap_bytes;
   return out;
+}
+
+TrainPlan plan_examples(const ModelConfig& c, DType dtype, const ExampleShape& shape) {
+  const int64_t longest = round_up(std::max<int64_t>(shape.longest, 1));
+  TrainPlan most;
+  // Shorter examples can take more: their scores fit and are kept.
+  for (int64_t length = longest; length > 0; length -= std::max<int64_t>(16, round_up(longest / 16))) {
+    TrainShape micro;
+    micro.rank = shape.rank;
+    micro.batch_tokens = std::min(shape.batch, std::max<int64_t>(1, shape.max_tokens / length)) * length;
+    // Rows that share a beginning reach three times the longest example (batch.cc, choose_row_length), but then hold
+    // fewer tokens: tokens · row length stays below 9/8 of what the step has without sharing.
+    const int64_t shared = 9 * shape.batch * length / 8 * length / micro.batch_tokens;
+    micro.row_length = std::max(length, std::min({3 * length, shape.batch * length, shared}));
+    const TrainPlan plan = plan_train(c, dtype, micro);
+    if (plan.total_bytes > most.total_bytes) most = plan;
+  }
+  return most;
 }
 
 }  // namespace slm::nn

@@ -1,7 +1,9 @@
-// Memory and arithmetic that a model needs, from its config alone; torch-free, so that select can ask before anything
-// is downloaded.
+// Memory that a model needs, from its config alone; torch-free, so that select can ask before anything is downloaded.
+// What a process on the CPU holds at its peak, itself included.
 //
-// Units: bytes; FLOPs (a multiply-add counts 2).
+// Units: bytes, tokens.
+// Source: ops.cc, decoder.cc and batch.cc for what lives when; tests/nn/plan_test.cc holds it against the system's
+// count.
 #pragma once
 
 #include <cstdint>
@@ -14,22 +16,37 @@ int64_t n_parameters(const ModelConfig& config);
 
 struct ServePlan {
   int64_t weight_bytes = 0;
-  int64_t cache_bytes = 0;     // keys and values of `batch` rows of `context` tokens
-  int64_t total_bytes = 0;     // with activations
-  double flops_per_token = 0;  // at full context
+  int64_t cache_bytes = 0;  // keys and values of `batch` conversations of `context` tokens
+  int64_t total_bytes = 0;  // with the second copy that prefill makes of them, activations and the process
 };
 ServePlan plan_serve(const ModelConfig& config, DType dtype, int64_t context, int64_t batch);
 
-struct TrainPlan {
-  int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0, total_bytes = 0;
-  int64_t n_adapter_parameters = 0;
-  double flops_per_step = 0;
-};
+// One micro-batch, as it lies in memory.
 struct TrainShape {
-  int64_t batch_tokens = 0;  // tokens of one micro-batch, padding included
-  int64_t longest = 0;       // longest sequence
-  int64_t rank = 8;          // LoRA rank on all seven linears; 0 = full weights
+  int64_t batch_tokens = 0;  // padding included
+  int64_t row_length = 0;
+  int64_t rank = 8;      // LoRA rank on all seven linears; 0 = full weights
+  bool dropout = false;  // of the adapters' inputs
+};
+struct TrainPlan {
+  int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0;
+  int64_t heap_bytes = 0;   // what the allocator comes to hold beside that over a long run
+  int64_t total_bytes = 0;  // with the process
+  int64_t n_adapter_parameters = 0;
 };
 TrainPlan plan_train(const ModelConfig& config, DType dtype, const TrainShape& shape);
+
+// What finetuning takes unless told otherwise.
+inline constexpr int64_t kTrainBatch = 16;          // examples a step
+inline constexpr int64_t kTrainBatchTokens = 8192;  // of one micro-batch
+
+// Steps of examples whose lengths go up to `longest`.
+struct ExampleShape {
+  int64_t longest = 0;
+  int64_t batch = kTrainBatch, max_tokens = kTrainBatchTokens;
+  int64_t rank = 8;
+};
+// The plan of the micro-batch that takes most, of all that pack_rows may make of such examples.
+TrainPlan plan_examples(const ModelConfig& config, DType dtype, const ExampleShape& shape);
 
 }  // namespace slm::nn

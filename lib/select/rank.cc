@@ -43,11 +43,8 @@ struct Entry {
 void plan(Candidate& candidate, const nn::ModelConfig& config, const TaskNeeds& task, const RankOptions& options) {
   const int64_t context = std::max<int64_t>(task.context, 1);
   candidate.serve_bytes = nn::plan_serve(config, options.dtype, context, options.serve_batch).total_bytes;
-  nn::TrainShape shape;
-  shape.batch_tokens = context;
-  shape.longest = context;
-  shape.rank = options.rank;
-  candidate.train_bytes = nn::plan_train(config, options.dtype, shape).total_bytes;
+  candidate.train_bytes =
+      nn::plan_examples(config, options.dtype, {.longest = context, .rank = options.rank}).total_bytes;
 }
 
 void check(Candidate& candidate, const TaskNeeds& task, const RankOptions& options) {

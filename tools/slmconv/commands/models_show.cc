@@ -23,7 +23,7 @@ Result<Summary> run_show(Context& context, const Options& o) {
   if (length > config.max_positions)
     return fail(ErrorCode::kUsage, fmt::format("--context {} is beyond the model's {}", length, config.max_positions));
   const auto serve = nn::plan_serve(config, dtype, length, o.batch);
-  const auto train = nn::plan_train(config, dtype, {.batch_tokens = length, .longest = length, .rank = o.rank});
+  const auto train = nn::plan_examples(config, dtype, {.longest = length, .rank = o.rank});
   json::object fields{{"architecture", config.architecture},
                       {"n_parameters", nn::n_parameters(config)},
                       {"n_layers", config.n_layers},

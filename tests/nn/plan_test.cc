@@ -1,0 +1,140 @@
+// The plan beside what the system counts: each case runs in a process of its own, whose peak resident memory is the
+// oracle.
+#include "nn/plan.h"
+
+#include <ATen/Parallel.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "nn/decoder.h"
+
+namespace slm::nn {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+
+int64_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  return 0;
+}
+
+[[noreturn]] void report_peak() {
+  std::fprintf(stderr, "peak=%lld;", static_cast<long long>(peak_bytes()));
+  std::exit(0);
+}
+
+// Of what the process said: plan / peak within [low, high].
+MATCHER_P3(PeakIs, plan, low, high, "") {
+  const std::string text(arg);
+  const auto at = text.find("peak=");
+  if (at == std::string::npos) return false;
+  const double peak = std::stod(text.substr(at + 5)), ratio = static_cast<double>(plan) / peak;
+  *result_listener << "planned " << static_cast<double>(plan) / 1e6 << " MB, held " << peak / 1e6 << " MB, ratio "
+                   << ratio;
+  return ratio >= low && ratio <= high;
+}
+
+// The quickstart's base model, or one of fewer layers.
+ModelConfig small_model(int64_t n_layers = 6) {
+  ModelConfig c;
+  c.architecture = "LlamaForCausalLM";
+  c.vocab_size = 3072, c.width = 256, c.n_layers = n_layers, c.n_heads = 4, c.n_kv_heads = 4, c.head_dim = 64;
+  c.ffn_width = 688, c.max_positions = 4096, c.tied_embeddings = true;
+  return c;
+}
+
+at::ScalarType torch_dtype(DType dtype) { return dtype == DType::kFloat32 ? at::kFloat : at::kBFloat16; }
+
+std::vector<int32_t> random_ids(int64_t n, Prng& prng) {
+  std::vector<int32_t> out;
+  for (int64_t i = 0; i < n; ++i) out.push_back(static_cast<int32_t>(prng.uniform() * 3000));
+  return out;
+}
+
+struct Training {
+  TrainShape shape;
+  DType dtype = DType::kBFloat16;
+  int n_steps = 1;
+  bool same_length = true;
+  int64_t n_layers = 6;
+};
+
+// Steps as the trainer makes them, without its data.
+void train(const Training& t) {
+  at::set_num_threads(1);
+  const bool lora = t.shape.rank > 0;
+  auto decoder = Decoder::random(small_model(t.n_layers), 1, {torch_dtype(t.dtype), at::kCPU, !lora}).value();
+  if (lora) {
+    LoraConfig config;
+    config.rank = t.shape.rank;
+    config.dropout = t.shape.dropout ? 0.1 : 0;
+    if (!decoder.add_lora(config, 1, true)) std::exit(1);
+  }
+  std::vector<at::Tensor> moments_and_best;
+  for (const auto& p : decoder.parameters())
+    for (int i = 0; i < 3; ++i) moments_and_best.push_back(at::full_like(p.value, 0.5).detach());
+  Prng prng(3);
+  for (int step = 0; step < t.n_steps; ++step) {
+    std::vector<Sequence> sequences;
+    for (int64_t i = 0; i < t.shape.batch_tokens / t.shape.row_length; ++i) {
+      const auto most = static_cast<double>(t.shape.row_length);
+      const auto n = t.same_length ? t.shape.row_length : static_cast<int64_t>(most / 2 + most / 2 * prng.uniform());
+      sequences.push_back({random_ids(n, prng), static_cast<size_t>(n) * 3 / 4, 0});
+    }
+    for (const auto& batch : pack_rows(sequences, {})) decoder.loss(batch).loss.backward();
+    for (const auto& p : decoder.parameters()) p.value.mutable_grad().reset();
+  }
+}
+
+class PlanPeak : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (kSanitized) GTEST_SKIP() << "a sanitizer has memory of its own";
+    if (peak_bytes() == 0) GTEST_SKIP() << "no VmHWM in /proc/self/status";
+    GTEST_FLAG_SET(death_test_style, "threadsafe");  // the program anew, not a fork of this one
+  }
+  void TearDown() override { unsetenv("MALLOC_MMAP_THRESHOLD_"); }
+  // Every tensor in pages of its own: the peak is what lives, without the heap's gaps.
+  static void without_heap() { setenv("MALLOC_MMAP_THRESHOLD_", "65536", 1); }
+};
+
+void expect_live(const Training& t) {
+  const TrainPlan plan = plan_train(small_model(t.n_layers), t.dtype, t.shape);
+  EXPECT_EXIT((train(t), report_peak()), ::testing::ExitedWithCode(0),
+              PeakIs(plan.total_bytes - plan.heap_bytes, 0.85, 1.2));
+}
+
+TEST_F(PlanPeak, TrainingLongMicroBatch) { without_heap(), expect_live({{6144, 384, 8}}); }
+TEST_F(PlanPeak, TrainingShortMicroBatch) { without_heap(), expect_live({{2048, 128, 8}}); }
+TEST_F(PlanPeak, TrainingFloat32) { without_heap(), expect_live({{1024, 128, 8}, DType::kFloat32}); }
+TEST_F(PlanPeak, TrainingWithDropout) { without_heap(), expect_live({{2048, 128, 8, true}}); }
+TEST_F(PlanPeak, TrainingFullWeights) { without_heap(), expect_live({{2048, 128, 0}}); }
+// 4 heads · 4096 tokens · 2048 columns · 2 bytes = 64 MiB: kept in every layer. A row longer: computed again in parts.
+TEST_F(PlanPeak, TrainingScoresKept) { without_heap(), expect_live({{4096, 2048, 8}, DType::kBFloat16, 1, true, 2}); }
+TEST_F(PlanPeak, TrainingScoresInParts) {
+  without_heap(), expect_live({{4096, 4096, 8}, DType::kBFloat16, 1, true, 2});
+}
+
+TEST_F(PlanPeak, TrainingWithTheHeapAsItIs) {
+  const Training t{{2048, 128, 8}, DType::kBFloat16, 6, false};
+  const TrainPlan plan = plan_train(small_model(t.n_layers), t.dtype, t.shape);
+  EXPECT_EXIT((train(t), report_peak()), ::testing::ExitedWithCode(0), PeakIs(plan.total_bytes, 0.85, 1.3));
+}
+
+}  // namespace
+}  // namespace slm::nn
