@@ -42,6 +42,8 @@ struct Report {
   std::map<std::string, int64_t> split_calls, split_groups;
   int64_t n_sessions = 0, n_groups = 0, n_merged_groups = 0;
   std::vector<std::string> linked_groups;  // pseudonyms: fixed earlier on the test side, now known to repeat the other
+  int64_t n_files = 0;                     // encoded files taken out of kept calls: nobody can look into them
+  int64_t n_unmeasured = 0;                // values of the answer key that are too short to be looked for
   int64_t n_over_limit = 0;                // matches that PCRE2 gave up
   std::vector<GateRow> gate;               // empty: not measured
 };

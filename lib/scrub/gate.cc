@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <set>
@@ -11,9 +12,9 @@
 #include <utility>
 
 #include "core/file.h"
+#include "core/utf8.h"
 #include "scrub/detect/names.h"
 #include "scrub/detect/normalise.h"
-#include "scrub/replace/json_text.h"
 
 namespace slm::scrub {
 
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::string_view kDecoy = "decoy";
 constexpr size_t kHead = 4;  // values are indexed by their first bytes
+constexpr int kMaxEscapes = 8;
 
 std::string plain_form(std::string_view text) {
   const Normalised view(text);
@@ -36,6 +38,48 @@ struct Value {
   std::string type;
 };
 
+uint32_t hex4(std::string_view text) {
+  uint32_t code = 0;
+  if (text.size() < 4 || std::from_chars(text.data(), text.data() + 4, code, 16).ptr != text.data() + 4) return 0;
+  return code;
+}
+
+// Every escape that JSON knows by what it stands for, wherever it stands; the rest as it is. It knows nothing of keys,
+// values or fields, so that it overlooks none.
+std::string unescape(std::string_view text) {
+  static constexpr std::string_view kLetters = "bfnrt", kMeant = "\b\f\n\r\t";
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const size_t slash = std::min(text.find('\\', at), text.size());
+    out += text.substr(at, slash - at);
+    at = slash + 2;
+    if (at > text.size()) {
+      out += text.substr(slash);
+      break;
+    }
+    const char c = text[slash + 1];
+    const size_t letter = kLetters.find(c);
+    const uint32_t high = c == 'u' ? hex4(text.substr(at)) : 0;
+    if (letter != std::string_view::npos) {
+      out.push_back(kMeant[letter]);
+    } else if (high == 0) {
+      out.push_back(c);
+    } else {
+      at += 4;
+      const bool paired = high >= 0xD800 && high < 0xDC00 && text.substr(at, 2) == "\\u";
+      const uint32_t low = paired ? hex4(text.substr(at + 2)) : 0;
+      if (low >= 0xDC00 && low < 0xE000) {
+        append_utf8(out, 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00));
+        at += 6;
+      } else {
+        append_utf8(out, high >= 0xD800 && high < 0xE000 ? 0xFFFD : high);
+      }
+    }
+  }
+  return out;
+}
+
 uint32_t head_of(std::string_view text) {
   uint32_t head = 0;
   std::memcpy(&head, text.data(), kHead);
@@ -50,6 +94,7 @@ struct Gate::Impl {
   std::unordered_set<std::string> known;  // plain forms, with the words of names and the credentials of URLs
   std::map<std::string, GateRow> rows;
   GateRow decoys;
+  int64_t n_unmeasured = 0;
   // Of the call at hand.
   std::set<uint32_t> in_before, in_after;
   std::vector<std::pair<std::string, std::string>> found;
@@ -65,15 +110,6 @@ struct Gate::Impl {
   }
 
   void look(std::string_view text, std::set<uint32_t>& out) const {
-    if (looks_like_json(text)) {
-      if (const auto scalars = json_scalars(text)) {
-        for (const JsonScalar& s : *scalars) {
-          const std::string_view token = text.substr(s.begin, s.end - s.begin);
-          look(s.is_string ? json_unescape(token) : std::string(token), out);
-        }
-        return;
-      }
-    }
     const std::string plain = plain_form(text);
     for (size_t at = 0; at + kHead <= plain.size(); ++at) {
       const auto list = by_head.find(head_of(std::string_view(plain).substr(at)));
@@ -86,6 +122,17 @@ struct Gate::Impl {
                             (end < plain.size() && word_char(plain[end]) && word_char(value.back()));
         if (!inside) out.insert(index);
       }
+    }
+  }
+
+  // The text as it is written, and without one level of escapes after the other.
+  void look_through(std::string_view text, std::set<uint32_t>& out) const {
+    look(text, out);
+    std::string inner;
+    for (int level = 0; level < kMaxEscapes && text.find('\\') != std::string_view::npos; ++level) {
+      inner = unescape(text);
+      text = inner;
+      look(text, out);
     }
   }
 
@@ -122,6 +169,7 @@ Result<Gate> Gate::read(const std::filesystem::path& key_file) {
           ErrorCode::kBadInput,
           fmt::format("{}:{}: a line of an answer key is an object with \"type\" and \"value\"", key_file.string(), n));
     const std::string plain = plain_form(text);
+    impl->n_unmeasured += plain.size() < kHead ? 1 : 0;
     impl->add(plain, type);
     if (type == kDecoy) continue;
     impl->known.insert(plain);
@@ -138,10 +186,10 @@ Result<Gate> Gate::read(const std::filesystem::path& key_file) {
   return Gate(std::move(impl));
 }
 
-size_t Gate::n_values() const { return impl_->values.size(); }
+int64_t Gate::n_unmeasured() const { return impl_->n_unmeasured; }
 
-void Gate::before(std::string_view text) { impl_->look(text, impl_->in_before); }
-void Gate::after(std::string_view text) { impl_->look(text, impl_->in_after); }
+void Gate::before(std::string_view text) { impl_->look_through(text, impl_->in_before); }
+void Gate::after(std::string_view text) { impl_->look_through(text, impl_->in_after); }
 void Gate::found(std::string_view type, std::string_view value) { impl_->found.emplace_back(type, value); }
 
 void Gate::end_call(bool kept) {

@@ -3,8 +3,10 @@
 //
 // The key is JSON lines {"type": …, "value": …}; type "decoy" is a value that looks private and must stay; other
 // members (file, line, path) say where it was planted and aren't needed. A planted value is looked for in every call of
-// the store: in each call whose text holds it, it must be gone afterwards. Digits, spaces and case are compared as the
-// normalised view has them. Of a URL with credentials, the credentials alone must be gone too.
+// the store: in each call whose body holds it, wherever that is, it must be gone afterwards. The body is searched as it
+// is written, not by the walk that scrubs it, so what that walk leaves out is seen. Digits, spaces and case are
+// compared as the normalised view has them. Of a URL with credentials, the credentials alone must be gone too. A value
+// of less than four bytes stands everywhere by chance: it isn't looked for, but counted.
 // Units: shares in [0,1].
 // Errors: kIo; kBadInput with the line number.
 // Threads: one at a time.
@@ -30,15 +32,15 @@ class Gate {
   Gate& operator=(Gate&&) noexcept;
   ~Gate();
 
-  // One call: begin(), every text before and after and every value found, end(). Only kept calls are counted.
+  // One call: its whole body in JSON before and after, every value found, then end_call(). Only kept calls are counted.
   void before(std::string_view text);
   void after(std::string_view text);
   void found(std::string_view type, std::string_view value);
   void end_call(bool kept);
 
+  int64_t n_unmeasured() const;  // lines of the key whose value is too short to be looked for
   // One row for each type of the key or of what was found, and "decoy" last if the key has any.
   std::vector<GateRow> rows(const Rules& rules) const;
-  size_t n_values() const;
 
  private:
   struct Impl;

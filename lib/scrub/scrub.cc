@@ -26,6 +26,7 @@ using store::Store;
 using store::StoredCall;
 
 constexpr uint8_t kKeep = 0;
+constexpr std::string_view kFilePlaceholder = "[FILE]";
 
 // What a raw call is before and after scrubbing, for the passes.
 struct Scrubbed {
@@ -74,7 +75,7 @@ class Run {
   Counts found_;
   Report report_;
   int64_t n_added_ = 0;
-  double n_bytes_ = 0;
+  int64_t n_files_ = 0;  // taken out of the call at hand
   double began_s_ = 0;
 };
 
@@ -169,7 +170,7 @@ Status Run::learn() {
     KnownValues* known = &found;
     if (const auto it = known_.find(session); it != known_.end()) known = &it->second;
     const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
-      scrubber_->learn(text, field.label, *known);
+      if (field.kind == FieldKind::kText) scrubber_->learn(text, field.label, *known);
       return std::nullopt;
     };
     SLM_CHECK(visit_fields(call.body, visit));
@@ -194,51 +195,42 @@ Status Run::scrub_body(Call& call, uint32_t session, Scrubbed* typed) {
     if (options_.rules.action(seen.type) != Action::kNone)
       gate_->found(options_.rules.type_name(seen.type), seen.value);
   };
+  const std::function<bool(std::string_view)> is_code = [&](std::string_view key) {
+    return is_property(call.body, key);
+  };
   TextScrubber::Options how;
   how.typed = typed != nullptr;
-  how.see = typed != nullptr && gate_ ? &see : nullptr;
-  std::string* sink = nullptr;
+  how.is_code = &is_code;
+  const bool gated = typed != nullptr && gate_;
+  how.see = gated ? &see : nullptr;
+  // The last messages and the first answer go into the comparison, the rest of the body doesn't.
+  const size_t n_messages = call.body.messages.size();
+  const size_t first = n_messages - std::min(n_messages, last_input_delta(call.body.messages).size());
+  const auto sink_of = [&](const Field& field) -> std::string* {
+    if (typed == nullptr || field.kind == FieldKind::kKey) return nullptr;
+    if (field.place == Place::kRequest) return field.index >= first ? &typed->input : nullptr;
+    return field.place == Place::kAnswer && field.index == 0 ? &typed->answer : nullptr;
+  };
   const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
-    n_bytes_ += static_cast<double>(text.size());
-    SLM_TRY(ScrubbedText out, scrubber_->scrub(text, field.label, scope, how));
-    if (sink != nullptr) sink->append(out.typed.empty() ? text : std::string_view(out.typed)).push_back('\n');
-    if (how.see != nullptr) {
-      gate_->before(text);
-      gate_->after(out.text);
+    if (field.kind == FieldKind::kFile) {
+      n_files_ += 1;
+      if (std::string* sink = sink_of(field)) sink->append(sha256_hex(text)).push_back('\n');
+      return std::string(kFilePlaceholder);
     }
+    SLM_TRY(ScrubbedText out, field.kind == FieldKind::kKey ? scrubber_->scrub_key(text, scope, how)
+                                                            : scrubber_->scrub(text, field.label, scope, how));
+    if (std::string* sink = sink_of(field))
+      sink->append(out.typed.empty() ? text : std::string_view(out.typed)).push_back('\n');
     if (!out.changed) return std::nullopt;
     return std::move(out.text);
   };
-  if (typed == nullptr) return visit_fields(call.body, visit);
-
-  // The last messages and the first answer go into the comparison, the rest of the body doesn't.
-  const size_t n_delta = last_input_delta(call.body.messages).size();
-  const size_t first = call.body.messages.size() - std::min(n_delta, call.body.messages.size());
-  for (size_t i = 0; i < call.body.messages.size(); ++i) {
-    if (!call.body.messages[i].is_object()) continue;
-    sink = i >= first ? &typed->input : nullptr;
-    SLM_CHECK(visit_message(call.body.messages[i].get_object(), Place::kRequest, visit));
-  }
-  if (!call.body.choices.empty() && call.body.choices[0].is_object()) {
-    json::object& choice = call.body.choices[0].get_object();
+  if (gated) gate_->before(json::serialize(to_json(call.body)));
+  n_files_ = 0;
+  if (typed != nullptr)
     if (const auto* answer = answer_of(call.body)) typed->answer = first_tool(*answer) + "\n";
-    sink = &typed->answer;
-    if (auto* message = choice.if_contains("message"); message != nullptr && message->is_object())
-      SLM_CHECK(visit_message(message->get_object(), Place::kAnswer, visit));
-  }
-  sink = nullptr;
-  CallBody rest;
-  rest.tools = std::move(call.body.tools);
-  rest.params = std::move(call.body.params);
-  rest.extra = std::move(call.body.extra);
-  rest.truth = std::move(call.body.truth);
-  rest.error = std::move(call.body.error);
-  for (size_t i = 0; i < call.body.choices.size(); ++i) {
-    json::value choice = std::move(call.body.choices[i]);
-    if (i == 0 && choice.is_object()) choice.get_object().erase("message");
-    rest.choices.push_back(std::move(choice));
-  }
-  return visit_fields(rest, visit);
+  SLM_CHECK(visit_fields(call.body, visit));
+  if (gated) gate_->after(json::serialize(to_json(call.body)));
+  return {};
 }
 
 uint8_t Run::reason_number(std::string_view reason) {
@@ -271,7 +263,10 @@ Status Run::decide_one(int64_t index, Call& call) {
   if (repeated)
     decisions_[static_cast<size_t>(index)] =
         reason_number(verdict == Dedupe::Verdict::kExact ? "exact_duplicate" : "near_duplicate");
-  if (!repeated) found_.add(scrubber_->counts());
+  if (!repeated) {
+    found_.add(scrubber_->counts());
+    report_.n_files += n_files_;
+  }
   if (gate_) gate_->end_call(!repeated);
   return {};
 }
@@ -287,7 +282,10 @@ Status Run::decide() {
     for (const uint32_t group : {a, b})
       if (*sessions_.side(group) == Side::kTest) leaves_test_[group] = 1;
   }
-  if (gate_) report_.gate = gate_->rows(options_.rules);
+  if (gate_) {
+    report_.gate = gate_->rows(options_.rules);
+    report_.n_unmeasured = gate_->n_unmeasured();
+  }
   return {};
 }
 
@@ -392,7 +390,6 @@ Result<ScrubResult> Run::finish(Manifest manifest) {
   out.artifact = manifest.id;
   out.changed = true;
   out.n_added = n_added_;
-  out.megabytes = n_bytes_ / 1e6;
   return out;
 }
 

@@ -10,9 +10,7 @@
 //
 // Requires: a store opened by a curator for writing.
 // Units: ratios in [0,1].
-// Errors: kWrongKey, kBadInput, kInterrupted (batches that were committed stay;
-// the
-//   next run goes on), kIo.
+// Errors: kWrongKey, kBadInput, kInterrupted (batches that were committed stay; the next run goes on), kIo.
 // Threads: one.
 #pragma once
 
@@ -42,12 +40,12 @@ struct ScrubOptions {
 
 struct ScrubResult {
   Report report;
-  std::string artifact;               // id of the current artefact; "" if there is none
-  bool changed = false;               // false: no new calls, same settings; nothing was done
-  int64_t n_added = 0;                // calls appended now
-  int64_t n_other_rules = 0;          // curated before under other settings: they stay as they are
-  double seconds = 0, megabytes = 0;  // text scrubbed, twice
-  std::string gate_failures;          // types below their bound; then nothing was appended. "" = met or not measured
+  std::string artifact;       // id of the current artefact; "" if there is none
+  bool changed = false;       // false: no new calls, same settings; nothing was done
+  int64_t n_added = 0;        // calls appended now
+  int64_t n_other_rules = 0;  // curated before under other settings: they stay as they are
+  double seconds = 0;
+  std::string gate_failures;  // types below their bound; then nothing was appended. "" = met or not measured
 };
 
 Result<ScrubResult> run_scrub(store::Store& store, const ScrubOptions& options);

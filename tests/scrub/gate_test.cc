@@ -61,6 +61,33 @@ TEST_F(GateTest, SeesThroughJsonAndDisguise) {
   EXPECT_EQ(row(rows, "email").n_left, 1);
 }
 
+// Nothing is taken apart into fields: keys, and what no walk over values goes into, are seen as well.
+TEST_F(GateTest, SeesKeysAndEveryLevelOfEscapes) {
+  Gate gate =
+      read("{\"type\":\"email\",\"value\":\"jane@x.org\"}\n{\"type\":\"person\",\"value\":\"Zoë \\\"Ann\\\" Wick\"}\n");
+  std::string text = "{\"users\":{\"jane@x.org\":1},\"n\":\"line\nZo\u00eb \\\"Ann\\\" Wick\"}";
+  for (int level = 0; level < 5; ++level) {
+    gate.before(text);
+    gate.after(text);
+    gate.end_call(true);
+    text = "{\"id\":" + json::serialize(json::string(text)) + "}";
+  }
+  const auto rows = gate.rows({});
+  EXPECT_EQ(row(rows, "email").n_planted, 5);
+  EXPECT_EQ(row(rows, "email").n_left, 5);
+  EXPECT_EQ(row(rows, "person").n_planted, 5);
+  EXPECT_EQ(row(rows, "person").n_left, 5);
+}
+
+TEST_F(GateTest, OddEscapesAreNoTrouble) {
+  Gate gate = read("{\"type\":\"email\",\"value\":\"jane@x.org\"}\n");
+  for (const char* text : {"\\", "a\\", "\\u", "\\u12", "\\uzzzz jane@x.org", "\\ud83d jane@x.org", "\\ud83d\\u0041",
+                           "\\\\\\\\\\\\\\\\\\\\\\\\\\\\ jane@x.org", "\\é jane@x.org"})
+    gate.before(text);
+  gate.end_call(true);
+  EXPECT_EQ(row(gate.rows({}), "email").n_planted, 1);
+}
+
 TEST_F(GateTest, WholeValuesOnlyAndCredentialsAlone) {
   Gate gate = read(
       "{\"type\":\"ip\",\"value\":\"192.0.2.23\"}\n{\"type\":\"url_credential\",\"value\":\"https://"
@@ -80,6 +107,17 @@ TEST_F(GateTest, NothingMeasuredIsNotPassed) {
   gate.after("nothing here");
   gate.end_call(true);
   EXPECT_NE(gate_failures(gate.rows({})), "");
+}
+
+TEST_F(GateTest, ValuesTooShortToMeasureAreCounted) {
+  Gate gate = read(
+      "{\"type\":\"person\",\"value\":\"Ann\"}\n{\"type\":\"decoy\",\"value\":\"12\"}\n{\"type\":\"person\",\"value\":"
+      "\"Anna\"}"
+      "\n");
+  EXPECT_EQ(gate.n_unmeasured(), 2);
+  gate.before("Ann and Anna");
+  gate.end_call(true);
+  EXPECT_EQ(row(gate.rows({}), "person").n_planted, 1);
 }
 
 TEST_F(GateTest, BoundsByType) {

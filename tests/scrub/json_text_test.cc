@@ -5,12 +5,13 @@
 namespace slm::scrub {
 namespace {
 
-// "label=token" of each scalar.
+// "label=token" of each scalar that is no key.
 std::vector<std::string> scalars(std::string_view text) {
   std::vector<std::string> out;
   const auto found = json_scalars(text);
   if (!found) return {"not json"};
-  for (const JsonScalar& s : *found) out.push_back(s.label + "=" + std::string(text.substr(s.begin, s.end - s.begin)));
+  for (const JsonScalar& s : *found)
+    if (!s.is_key) out.push_back(s.label + "=" + std::string(text.substr(s.begin, s.end - s.begin)));
   return out;
 }
 using Expected = std::vector<std::string>;
@@ -22,6 +23,22 @@ TEST(JsonText, FindsScalarsWithLabels) {
             (Expected{R"(first name="A")", R"(last name="B")"}));
   EXPECT_EQ(scalars(R"({"customer":{"name":"A B"}})"), Expected{R"(customer name="A B")"});
   EXPECT_EQ(scalars(R"({"product":{"name":"A B"}})"), Expected{R"(product name="A B")"});
+}
+
+TEST(JsonText, FindsKeysInTheirPlace) {
+  const std::string text = R"({"a\"b" : [{"jane@x.org":{}}, "v"], "": {"c":1}})";
+  std::vector<std::string> keys, all;
+  const auto found = json_scalars(text);
+  ASSERT_TRUE(found);
+  for (const JsonScalar& s : *found) {
+    all.push_back(text.substr(s.begin, s.end - s.begin));
+    if (s.is_key) {
+      EXPECT_TRUE(s.is_string && s.label.empty());
+      keys.push_back(all.back());
+    }
+  }
+  EXPECT_EQ(keys, (Expected{R"("a\"b")", R"("jane@x.org")", R"("")", R"("c")"}));
+  EXPECT_EQ(all, (Expected{R"("a\"b")", R"("jane@x.org")", R"("v")", R"("")", R"("c")", "1"}));
 }
 
 TEST(JsonText, NameIsAPersonsWhereTheRecordIs) {

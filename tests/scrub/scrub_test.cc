@@ -87,6 +87,69 @@ TEST_F(ScrubTest, ReplacesInEveryFieldAndKeepsTheRest) {
   EXPECT_EQ(result.report.found.at("email"), 2);
 }
 
+TEST_F(ScrubTest, KeysAreScrubbedAndTheGateSeesThem) {
+  Call call = test::make_call("s1", R"({"users":{"orla@acme.com":{"balance":3}}})", "ok");
+  call.body.messages.push_back(
+      {{"role", "assistant"},
+       {"content", nullptr},
+       {"tool_calls",
+        {{{"id", "c1"},
+          {"type", "function"},
+          {"function", {{"name", "find"}, {"arguments", R"({"orla@acme.com":1,"mail":"orla@acme.com"})"}}}}}}});
+  call.body.extra = {{"seen", {{"orla@acme.com", 2}}}};
+  call.body.tools = {
+      {{"type", "function"},
+       {"function", {{"name", "find"}, {"parameters", {{"properties", {{"mail", {{"type", "string"}}}}}}}}}}};
+  store_.add(call);
+  const auto key = dir_ / "key.jsonl";
+  ASSERT_TRUE(write_file_atomic(key, "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n"));
+  options_.answer_key = key;
+  const ScrubResult result = run();
+  EXPECT_EQ(result.gate_failures, "");
+  ASSERT_EQ(curated().size(), 1u);
+  const std::string all = store_.stored(Space::kCurated)[0].body;
+  EXPECT_EQ(all.find("orla"), std::string::npos) << all;
+  const auto arguments =
+      parse_json(curated()[0].body.messages[2].at("tool_calls").at(0).at("function").at("arguments").as_string());
+  ASSERT_TRUE(arguments);
+  const std::string mail(arguments->at("mail").as_string());
+  EXPECT_TRUE(arguments->as_object().contains(mail));
+  EXPECT_TRUE(curated()[0].body.extra.at("seen").as_object().contains(mail));
+}
+
+// A tool's name is left alone, so a value in it stays: the gate, which searches the whole body, says so.
+TEST_F(ScrubTest, WhatTheWalkLeavesOutFailsTheGate) {
+  Call call = test::make_call("s1", "a question", "ok");
+  call.body.tools = {{{"type", "function"}, {"function", {{"name", "mail_orla@acme.com"}}}}};
+  call.body.messages.push_back({{"role", "tool"}, {"tool_call_id", "orla@acme.com"}, {"content", "ok"}});
+  store_.add(call);
+  const auto key = dir_ / "key.jsonl";
+  ASSERT_TRUE(write_file_atomic(key, "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n"));
+  options_.answer_key = key;
+  EXPECT_EQ(run().gate_failures, "email recall 0.000 (bound 0.950)");
+}
+
+TEST_F(ScrubTest, TextThatBeginsWithDataIsScrubbedAndFilesAreTakenOut) {
+  Call call = test::make_call("s1", "data: my name is Orla Wick, orla@acme.com", "data:orla@acme.com");
+  const std::string image = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB";
+  call.body.messages.push_back(
+      {{"role", "user"},
+       {"content",
+        {{{"type", "image_url"}, {"image_url", {{"url", image}}}},
+         {{"type", "file"}, {"file", {{"file_data", "data:text/plain;base64,T3JsYSBXaWNrLCBvcmxhQGFjbWUuY29t"}}}}}}});
+  store_.add(call);
+  const ScrubResult result = run();
+  EXPECT_EQ(result.report.n_files, 1);
+  EXPECT_EQ(load_report(dir_)->n_files, 1);
+  ASSERT_EQ(curated().size(), 1u);
+  const std::string all = store_.stored(Space::kCurated)[0].body;
+  for (const char* secret : {"Orla", "Wick", "acme", "T3JsYSBXaWNr"})
+    EXPECT_EQ(all.find(secret), std::string::npos) << secret << all;
+  const json::value parts = curated()[0].body.messages[2].at("content");
+  EXPECT_EQ(parts.at(0).at("image_url").at("url"), json::value(image));
+  EXPECT_EQ(parts.at(1).at("file").at("file_data"), "[FILE]");
+}
+
 TEST_F(ScrubTest, NamesFoundLaterInASessionCountForAllOfIt) {
   add("s1", "Orla Wick was here", "ok");
   add("s2", "Orla Wick was here too", "ok");
@@ -293,7 +356,9 @@ TEST_F(ScrubTest, GateStopsBeforeAnythingIsWritten) {
   add("s1", "My name is Orla Wick, mail orla@acme.com", "ok");
   const auto key = dir_ / "key.jsonl";
   ASSERT_TRUE(write_file_atomic(
-      key, "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n{\"type\":\"person\",\"value\":\"Orla Wick\"}\n"));
+      key,
+      "{\"type\":\"email\",\"value\":\"orla@acme.com\"}\n{\"type\":\"person\",\"value\":\"Orla Wick\"}\n"
+      "{\"type\":\"person\",\"value\":\"Al\"}\n"));
   options_.answer_key = key;
   options_.rules = *parse_rules("[types]\nemail = 'none'", "r");
   const ScrubResult stopped = run();
@@ -305,6 +370,7 @@ TEST_F(ScrubTest, GateStopsBeforeAnythingIsWritten) {
   const ScrubResult result = run();
   EXPECT_EQ(result.gate_failures, "");
   ASSERT_EQ(result.report.gate.size(), 2u);
+  EXPECT_EQ(load_report(dir_)->n_unmeasured, 1);
   EXPECT_EQ(result.report.gate[0].n_planted, 1);
   EXPECT_EQ(result.report.gate[0].n_left, 0);
 }

@@ -1,5 +1,6 @@
 #include "scrub/replace/text_scrubber.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <regex>
@@ -168,6 +169,32 @@ TEST_F(TextScrubberTest, JsonInsideJsonAndEscapes) {
   EXPECT_EQ(nested->at("mail"), value->at(1));
   EXPECT_EQ(nested->at("note"), "a \"b\"");
   EXPECT_EQ(out.find("acme"), std::string::npos);
+}
+
+TEST_F(TextScrubberTest, KeysOfJson) {
+  const std::string out =
+      scrub(R"({"users":{"jane.doe@acme.com":{"balance":3},"ja\u006ee.doe@acme.com":4}, "t":"jane.doe@acme.com"})");
+  const auto value = parse_json(out);
+  ASSERT_TRUE(value) << out;
+  const std::string fresh(value->at("t").as_string());
+  EXPECT_EQ(out, fmt::format(R"({{"users":{{"{0}":{{"balance":3}},"{0}":4}}, "t":"{0}"}})", fresh));
+  EXPECT_EQ(typed_, R"({"users":{"[EMAIL]":{"balance":3},"[EMAIL]":4}, "t":"[EMAIL]"})");
+  // Inside JSON in a string.
+  EXPECT_EQ(scrub(R"(["{\"jane.doe@acme.com\":1}"])"), fmt::format(R"(["{{\"{}\":1}}"])", fresh));
+  use("[types]\nemail = 'remove'");
+  EXPECT_EQ(scrub(R"({"a@x.org":1,"b@x.org":"b@x.org"})"), R"({"[EMAIL_1]":1,"[EMAIL_2]":""})") << "keys stay apart";
+}
+
+TEST_F(TextScrubberTest, NamesOfParametersStay) {
+  KnownValues known;
+  scrubber_->learn("My name is Orla Thistlewick.", {}, known);
+  const std::function<bool(std::string_view)> is_code = [](std::string_view key) { return key == "orla"; };
+  const std::string text = R"({"orla":"x","thistlewick":"Orla"})";
+  const auto out = scrubber_->scrub(text, {}, {"s1", &known}, {.is_code = &is_code});
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->text.find(R"({"orla":"x",")"), 0u) << out->text;
+  EXPECT_EQ(out->text.find("thistlewick"), std::string::npos) << out->text;
+  EXPECT_EQ(out->text.find("Orla"), std::string::npos) << out->text;
 }
 
 TEST_F(TextScrubberTest, NumbersInJson) {

@@ -122,7 +122,7 @@ class Walker {
         return array(key, owner, depth);
       case '"':
         if (!string()) return false;
-        scalars_.push_back({begin, at_, true, label_of(key, owner)});
+        scalars_.push_back({begin, at_, true, false, label_of(key, owner)});
         return true;
       case 't':
         return word("true");
@@ -132,7 +132,7 @@ class Walker {
         return word("null");
       default:
         if (!number()) return false;
-        scalars_.push_back({begin, at_, false, label_of(key, owner)});
+        scalars_.push_back({begin, at_, false, false, label_of(key, owner)});
         return true;
     }
   }
@@ -157,6 +157,7 @@ class Walker {
       skip_space();
       const size_t begin = at_;
       if (!string()) return false;
+      scalars_.push_back({begin, at_, true, true, {}});
       // A key longer than this is data, not a label.
       std::string key = at_ - begin > 66 ? std::string() : key_words(json_unescape(text_.substr(begin, at_ - begin)));
       if (!take(':')) return false;

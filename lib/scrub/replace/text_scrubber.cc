@@ -101,9 +101,11 @@ std::vector<Found> TextScrubber::find(std::string_view text, std::string_view la
   return out;
 }
 
-Result<std::string> TextScrubber::replacement(const Found& found, std::string_view value, const Scope& scope) {
+Result<std::string> TextScrubber::replacement(const Found& found, std::string_view value, const Scope& scope, As as) {
   const std::string_view type = rules_->type_name(found.type);
-  switch (rules_->action(found.type)) {
+  Action action = rules_->action(found.type);
+  if (as == As::kKey && action == Action::kRemove) action = Action::kMask;
+  switch (action) {
     case Action::kSurrogate:
       return surrogates_.make(found.type, type, value, scope);
     case Action::kMask:
@@ -118,7 +120,7 @@ Result<std::string> TextScrubber::replacement(const Found& found, std::string_vi
 }
 
 Result<ScrubbedText> TextScrubber::scrub_plain(std::string_view text, std::string_view label, const Scope& scope,
-                                               const Options& options, bool number) {
+                                               const Options& options, As as) {
   ScrubbedText out;
   const std::vector<Found> found = find(text, label, scope.known);
   if (found.empty()) {
@@ -129,10 +131,10 @@ Result<ScrubbedText> TextScrubber::scrub_plain(std::string_view text, std::strin
   size_t at = 0;
   for (const Found& f : found) {
     const std::string_view value = text.substr(f.begin, f.end - f.begin);
-    if (number && (f.begin != 0 || f.end != text.size())) continue;
+    if (as == As::kNumber && (f.begin != 0 || f.end != text.size())) continue;
     // Surrogates are made from the normalised form, so that all spellings of a value share one.
     const Normalised plain(value);
-    SLM_TRY(const std::string fresh, replacement(f, plain.text(), scope));
+    SLM_TRY(const std::string fresh, replacement(f, plain.text(), scope, as));
     const Action action = rules_->action(f.type);
     ++counts_.by_type[f.type];
     ++counts_.by_action[static_cast<size_t>(action)];
@@ -183,7 +185,8 @@ Result<ScrubbedText> TextScrubber::scrub_json(std::string_view text, const Scope
         within.at = options.at + scalar.begin + (plain ? 1 : 0);
         within.whole_end = plain ? 0 : options.at + scalar.end;
       }
-      SLM_TRY(const ScrubbedText inner, scrub_any(value, scalar.label, scope, within, depth + 1));
+      SLM_TRY(const ScrubbedText inner, scalar.is_key ? scrub_key(value, scope, within)
+                                                      : scrub_any(value, scalar.label, scope, within, depth + 1));
       if (!inner.changed && inner.typed == (options.typed ? value : std::string_view{})) continue;
       put(scalar.begin, scalar.end, inner.changed ? json_escape(inner.text) : std::string(token),
           options.typed ? json_escape(inner.typed) : std::string());
@@ -191,7 +194,7 @@ Result<ScrubbedText> TextScrubber::scrub_json(std::string_view text, const Scope
     } else if (token.size() >= 7 && is_number_literal(token)) {
       Options within = options;
       if (options.whole_end == 0) within.at = options.at + scalar.begin;
-      SLM_TRY(const ScrubbedText inner, scrub_plain(token, scalar.label, scope, within, true));
+      SLM_TRY(const ScrubbedText inner, scrub_plain(token, scalar.label, scope, within, As::kNumber));
       if (!inner.changed) continue;
       // Still a number if it can be one; a mask is a string, nothing is null.
       const bool stays = is_number_literal(inner.text) && (inner.text.size() == 1 || inner.text[0] != '0');
@@ -214,7 +217,17 @@ Result<ScrubbedText> TextScrubber::scrub_any(std::string_view text, std::string_
     SLM_TRY(ScrubbedText out, scrub_json(text, scope, options, depth, is_json));
     if (is_json) return out;
   }
-  return scrub_plain(text, label, scope, options, false);
+  return scrub_plain(text, label, scope, options, As::kText);
+}
+
+Result<ScrubbedText> TextScrubber::scrub_key(std::string_view key, const Scope& scope, const Options& options) {
+  if (find(key, {}, scope.known).empty() || (options.is_code != nullptr && (*options.is_code)(key))) {
+    ScrubbedText out;
+    out.text = key;
+    if (options.typed) out.typed = key;
+    return out;
+  }
+  return scrub_plain(key, {}, scope, options, As::kKey);
 }
 
 Result<ScrubbedText> TextScrubber::scrub(std::string_view text, std::string_view label, const Scope& scope,
@@ -226,6 +239,7 @@ void TextScrubber::learn_any(std::string_view text, std::string_view label, Know
   if (depth < kMaxNesting && looks_like_json(text)) {
     if (const auto scalars = json_scalars(text)) {
       for (const JsonScalar& scalar : *scalars) {
+        if (scalar.is_key) continue;
         const std::string_view token = text.substr(scalar.begin, scalar.end - scalar.begin);
         if (scalar.is_string) {
           learn_any(json_unescape(token), scalar.label, known, depth + 1);

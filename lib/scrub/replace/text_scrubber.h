@@ -53,11 +53,15 @@ class TextScrubber {
   struct Options {
     bool typed = false;
     const std::function<void(const Seen&)>* see = nullptr;
+    // Whether a key is the name of a parameter: then it is code and stays. Asked only of keys with a find.
+    const std::function<bool(std::string_view key)>* is_code = nullptr;
     // Where the text stands in a larger one, for `see`: its begin, and its end if only the whole can be pointed at.
     size_t at = 0, whole_end = 0;
   };
   // `label`: see Detector::find.
   Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);
+  // The key of an object. What would be removed is masked instead, so that keys stay apart.
+  Result<ScrubbedText> scrub_key(std::string_view key, const Scope& scope, const Options& options);
   // Words that are no one's name here (folded): a find of a person made of them alone is left. See public_words.h.
   void set_public_words(std::unordered_set<std::string> words) { public_words_ = std::move(words); }
   // Adds what the text's context words tell to `known`.
@@ -67,16 +71,17 @@ class TextScrubber {
   void reset_counts();
 
  private:
+  enum class As : uint8_t { kText, kNumber, kKey };
   Result<ScrubbedText> scrub_json(std::string_view text, const Scope& scope, const Options& options, int depth,
                                   bool& is_json);
   Result<ScrubbedText> scrub_any(std::string_view text, std::string_view label, const Scope& scope,
                                  const Options& options, int depth);
   Result<ScrubbedText> scrub_plain(std::string_view text, std::string_view label, const Scope& scope,
-                                   const Options& options, bool number);
+                                   const Options& options, As as);
   void learn_any(std::string_view text, std::string_view label, KnownValues& known, int depth);
   std::vector<Found> find(std::string_view text, std::string_view label, const KnownValues* known);
   const std::vector<Found>& detect(std::string_view text, std::string_view label);
-  Result<std::string> replacement(const Found& found, std::string_view value, const Scope& scope);
+  Result<std::string> replacement(const Found& found, std::string_view value, const Scope& scope, As as);
 
   const Rules* rules_;
   const Detector* detector_;

@@ -71,7 +71,7 @@ Result<std::string> read_text(const std::string& path, Context& context) {
   } else {
     SLM_TRY(text, read_file(path));
   }
-  if (!scrub::is_utf8(text))
+  if (!is_utf8(text))
     return fail(ErrorCode::kBadInput, fmt::format("{} isn't valid UTF-8", path), "iconv -f … -t UTF-8");
   return text;
 }
@@ -177,6 +177,8 @@ Summary summarise(const scrub::ScrubResult& result) {
   extra["n_groups"] = report.n_groups;
   extra["n_merged_groups"] = report.n_merged_groups;
   extra["n_linked_groups"] = report.linked_groups.size();
+  extra["n_files"] = report.n_files;
+  extra["n_unmeasured"] = report.n_unmeasured;
   extra["n_over_limit"] = report.n_over_limit;
   extra["gate_met"] = report.gate.empty() ? json::value() : json::value(result.gate_failures.empty());
   auto& lines = summary.lines;
@@ -232,6 +234,12 @@ Result<Summary> run_scrub(Context& context, const ScrubFlags& flags) {
   if (result.report.n_over_limit > 0)
     context.out->warn(
         fmt::format("{} texts have matches that took too many steps and were given up", result.report.n_over_limit));
+  if (result.report.n_files > 0)
+    context.out->warn(
+        fmt::format("{} encoded files were taken out: scrub looks into text only", result.report.n_files));
+  if (result.report.n_unmeasured > 0)
+    context.out->warn(fmt::format("{} values of the answer key are too short to be looked for and weren't measured",
+                                  result.report.n_unmeasured));
   show_gate(*context.out, result.report.gate);
   return summarise(result);
 }
