@@ -136,5 +136,34 @@ TEST_F(PlanPeak, TrainingWithTheHeapAsItIs) {
   EXPECT_EXIT((train(t), report_peak()), ::testing::ExitedWithCode(0), PeakIs(plan.total_bytes, 0.85, 1.3));
 }
 
+struct Serving {
+  int64_t context, batch;
+  int64_t n_layers = 3;
+};
+
+// Prompts that share nothing, answered by a token each, as the engine does it.
+void serve(const Serving& s) {
+  at::set_num_threads(1);
+  auto decoder = Decoder::random(small_model(s.n_layers), 1, {at::kBFloat16, at::kCPU, false}).value();
+  Prng prng(3);
+  std::vector<std::vector<int32_t>> prompts;
+  for (int64_t i = 0; i < s.batch; ++i) prompts.push_back(random_ids(s.context, prng));
+  std::vector<Decoder::LayerCache> cache;
+  decoder.prefill(prompts, s.context + 64, cache);
+  const auto n = static_cast<size_t>(s.batch);
+  decoder.step(std::vector<int32_t>(n, 7), std::vector<int64_t>(n, s.context), cache);
+}
+
+void expect_served(const Serving& s) {
+  const ServePlan plan = plan_serve(small_model(s.n_layers), DType::kBFloat16, s.context, s.batch);
+  EXPECT_EXIT((serve(s), report_peak()), ::testing::ExitedWithCode(0), PeakIs(plan.total_bytes, 0.85, 1.25));
+}
+
+TEST_F(PlanPeak, ServingOneConversation) { without_heap(), expect_served({2048, 1}); }
+TEST_F(PlanPeak, ServingManyInOnePass) { without_heap(), expect_served({512, 16}); }
+// More than prefill computes at once, so that only a part of the cache exists twice.
+TEST_F(PlanPeak, ServingManyInSeveralPasses) { without_heap(), expect_served({256, 128}); }
+TEST_F(PlanPeak, ServingWithTheHeapAsItIs) { expect_served({512, 16}); }
+
 }  // namespace
 }  // namespace slm::nn
