@@ -20,7 +20,7 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kCallBytes = 16 + 2 + 1;
 
 tl::unexpected<Error> damaged(std::string_view what) {
-  return fail(ErrorCode::kBadInput, fmt::format("a task map is damaged: {}", what), "slmconv cluster");
+  return fail(ErrorCode::kBadInput, fmt::format("a task map is damaged: {}", what));
 }
 
 Result<size_t> check_head(ByteSpan bytes, uint32_t magic) {
@@ -219,7 +219,13 @@ Result<std::vector<TaskInfo>> tasks_from_json(const json::value& value) {
   return out;
 }
 
-Result<LoadedTasks> load_tasks(store::Store& store) {
+bool is_unreadable(ErrorCode code) {
+  return code == ErrorCode::kBadInput || code == ErrorCode::kFormatTooNew || code == ErrorCode::kIntegrity;
+}
+
+namespace {
+
+Result<LoadedTasks> read_tasks(store::Store& store) {
   SLM_TRY(auto manifest, read_current(store.dir(), kStep));
   const auto dir = artifact_dir(store.dir(), kStep, manifest.id);
   const auto open = [&](std::string_view file) -> Result<Bytes> {
@@ -227,8 +233,7 @@ Result<LoadedTasks> load_tasks(store::Store& store) {
     const auto output = manifest.outputs.find(std::string(file));
     if (output == manifest.outputs.end() || output->second != to_hex(sha256(bytes)))
       return fail(ErrorCode::kIntegrity,
-                  fmt::format("task map {}: {} isn't what its manifest names", manifest.id, file),
-                  "slmconv store verify");
+                  fmt::format("task map {}: {} isn't what its manifest names", manifest.id, file));
     return bytes;
   };
   SLM_TRY(const auto map_bytes, open(kMapFile));
@@ -236,6 +241,19 @@ Result<LoadedTasks> load_tasks(store::Store& store) {
   SLM_TRY(const auto call_bytes, open(kCallsFile));
   SLM_TRY(auto calls, parse_calls(call_bytes, map.tasks().size()));
   return LoadedTasks{std::move(manifest), std::move(map), std::move(calls)};
+}
+
+}  // namespace
+
+Result<LoadedTasks> load_tasks(store::Store& store) {
+  auto tasks = read_tasks(store);
+  if (!tasks && is_unreadable(tasks.error().code)) {
+    Error error = std::move(tasks).error();
+    error.hint = error.code == ErrorCode::kFormatTooNew ? "a newer slmconv, or slmconv cluster --anew"
+                                                        : "slmconv store verify, then slmconv cluster --anew";
+    return fail(std::move(error));
+  }
+  return tasks;
 }
 
 Result<std::vector<TaskInfo>> task_list(const std::filesystem::path& store_dir) {

@@ -4,7 +4,8 @@
 // `assign` uses the request only, since a router sees no answer; splits, volumes, verdicts and routing all use it.
 // The map is made from text (its vocabulary), so it lies sealed to the trainer.
 // Units: ratios in [0,1]; tokens; usd per month are left to reports.
-// Errors: kBadInput on damaged bytes, kFormatTooNew.
+// Errors: kBadInput on damaged bytes, kFormatTooNew, kIntegrity where a file isn't what its manifest names; the hint of
+//   load_tasks is `slmconv cluster --anew`.
 #pragma once
 
 #include <cstdint>

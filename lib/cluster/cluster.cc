@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -32,6 +33,36 @@ constexpr std::string_view kPurpose = "cluster";
 constexpr size_t kBatch = 1024;            // calls assigned at a time
 constexpr double kUnpricedOutRatio = 4.0;  // an output token costs this many input tokens where a price is missing
 
+// The highest number of a task that the store's public files speak of; 0 if none. Numbers of tasks are never used
+// again, so that an earlier map's adapters and verdicts can't be taken for a new task's.
+uint32_t highest_number(const json::value& value) {
+  uint32_t highest = 0;
+  if (const auto* text = value.if_string()) {
+    uint32_t number = 0;
+    const char* end = text->data() + text->size();
+    if (text->starts_with('t') && std::from_chars(text->data() + 1, end, number).ptr == end && text->size() > 1)
+      highest = number;
+  } else if (const auto* list = value.if_array()) {
+    for (const auto& item : *list) highest = std::max(highest, highest_number(item));
+  } else if (const auto* object = value.if_object()) {
+    for (const auto& item : *object) highest = std::max(highest, highest_number(item.value()));
+  }
+  return highest;
+}
+
+uint32_t highest_number(const fs::path& store) {
+  uint32_t highest = 0;
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(store / "artifacts" / kStep, ec))
+    if (const auto manifest = read_json_file(entry.path() / "manifest.json"); manifest && manifest->is_object())
+      if (const auto* summary = find(manifest->get_object(), "summary"))
+        highest = std::max(highest, highest_number(*summary));
+  for (const auto& entry : fs::directory_iterator(store / "artifacts", ec))
+    for (auto& key : current_keys(store, entry.path().filename().string()))
+      highest = std::max(highest, highest_number(json::value(key)));
+  return highest;
+}
+
 struct SampleCall {
   RequestText request;
   std::string action, site;
@@ -56,6 +87,8 @@ class Run {
 
  private:
   Result<Manifest> plan();
+  // False where there is one that can't be read, and options say to go on without.
+  Result<bool> load_earlier();
   Status sample();
   Status fit();
   void number_tasks();
@@ -91,8 +124,7 @@ Status Run::scan(const std::function<Status(CallMeta& meta, store::StoredCall& s
   manifest_.n_in = 0;
   manifest_.dropped.clear();
   return store_.scan(store::Store::Space::kCurated, options, [&](store::StoredCall& stored) -> Result<bool> {
-    if (interrupted())
-      return fail(ErrorCode::kInterrupted, "interrupted; the earlier task map stays", "slmconv cluster");
+    SLM_CHECK(keep_going());
     SLM_TRY(const auto value, parse_json(stored.meta));
     SLM_TRY(auto meta, call_meta_from_json(value));
     meta.id = stored.id;
@@ -129,6 +161,20 @@ Result<Manifest> Run::plan() {
     SLM_TRY(prices_, score::default_prices());
   }
   return planned;
+}
+
+Result<bool> Run::load_earlier() {
+  if (!current_artifact(store_.dir(), kStep)) return true;
+  auto earlier = load_tasks(store_);
+  if (earlier) {
+    before_ = std::move(*earlier);
+    return true;
+  }
+  if (!options_.anew || !is_unreadable(earlier.error().code)) return fail(std::move(earlier).error());
+  impl_->next_task = highest_number(store_.dir()) + 1;
+  options_.progress->warn(fmt::format("starting without the earlier task map ({}); new tasks are numbered from {}",
+                                      earlier.error().message, task_id(impl_->next_task)));
+  return false;
 }
 
 Status Run::sample() {
@@ -173,7 +219,10 @@ Status Run::fit() {
   }
   FeatureOptions features;
   features.seed = options_.seed;
-  SLM_TRY(impl_->features, Featuriser::fit(requests, features));
+  auto fitted = Featuriser::fit(requests, features);
+  SLM_CHECK(keep_going());  // rather than what was interrupted in there
+  if (!fitted) return fail(std::move(fitted).error());
+  impl_->features = std::move(*fitted);
   embed::DenseMatrix points(sample_.size(), impl_->features.width());
   const auto n = static_cast<int64_t>(sample_.size());
 #pragma omp parallel for schedule(dynamic, 64)
@@ -432,13 +481,15 @@ Result<ClusterResult> Run::run() {
     return fail(ErrorCode::kUsage, fmt::format("--k {}: at most {} tasks", options_.k, kMaxTasks));
   if (options_.n_sample == 0) return fail(ErrorCode::kUsage, "a sample of 0 calls: need at least 1");
   SLM_TRY(manifest_, plan());
-  if (auto same = unchanged(store_.dir(), manifest_)) {
+  bool readable = true;
+  if (options_.anew) {
+    SLM_TRY(readable, load_earlier());
+  }
+  if (auto same = unchanged(store_.dir(), manifest_); same && readable) {
     SLM_TRY(auto tasks, task_list(store_.dir()));
     return ClusterResult{std::move(*same), std::move(tasks), false};
   }
-  if (current_artifact(store_.dir(), kStep)) {
-    SLM_TRY(before_, load_tasks(store_));
-  }
+  if (!options_.anew) SLM_CHECK(load_earlier());
   SLM_CHECK(sample());
   SLM_CHECK(fit());
   number_tasks();

@@ -163,6 +163,7 @@ Result<Discovery> discover_k(const DenseMatrix& points, const std::vector<std::s
   auto out = refit(points, found.labels, options.k);
   // A task that only its action told apart may be left without a request: its centroid moves to the worst-fitting call.
   for (size_t round = 0; round < options.k + 20; ++round) {
+    SLM_CHECK(keep_going());
     Nearest nearest{out.labels, out.similarities};
     if (fill_empty(points, nearest, out.centroids) == 0) return out;
     nearest = nearest_centroids(points, out.centroids);
@@ -174,9 +175,10 @@ Result<Discovery> discover_k(const DenseMatrix& points, const std::vector<std::s
 }
 
 // Drops the task that wins back the smallest share of its own calls until all win back enough, or have few.
-Discovery keep_told_apart(const DenseMatrix& points, std::vector<uint32_t> labels, size_t k) {
+Result<Discovery> keep_told_apart(const DenseMatrix& points, std::vector<uint32_t> labels, size_t k) {
   const size_t least = least_calls(points.n_rows);
   while (true) {
+    SLM_CHECK(keep_going());
     // Calls of no group go where they are nearest, and don't shape the centroids.
     DenseMatrix centroids(k, points.n_columns);
     for (size_t i = 0; i < points.n_rows; ++i)

@@ -1,9 +1,9 @@
 // Finding the tasks in a sample of calls: groups of calls by request and action, then centroids by request alone.
 //
 // Shapes: points [N, D] request vectors (cluster/features.h); centroids [K, D].
-// Errors: kBadInput when k exceeds the distinct requests, naming both.
+// Errors: kBadInput when k exceeds the distinct requests, naming both; kInterrupted.
 // Source: the rules of choose_groups are ours, after: exact templates first (Drain's idea), over-cluster and drop the
-//   small (DeepAligned's estimate of k). They are described in README, "How tasks are found".
+//   small (DeepAligned's estimate of k).
 #pragma once
 
 #include <cstdint>

@@ -10,6 +10,7 @@
 #include <limits>
 #include <unordered_set>
 
+#include "core/progress.h"
 #include "core/random.h"
 #include "embed/simd.h"
 #include "embed/text_embedder.h"
@@ -62,7 +63,7 @@ size_t draw(const std::vector<float>& distances, double total, Prng& prng) {
 }
 
 // Indices of K seeds, all different points.
-std::vector<size_t> greedy_seeds(const DenseMatrix& points, size_t k, Prng& prng) {
+Result<std::vector<size_t>> greedy_seeds(const DenseMatrix& points, size_t k, Prng& prng) {
   const size_t n = points.n_rows;
   const int n_candidates = 2 + static_cast<int>(std::log(static_cast<double>(k)));
   std::vector<size_t> seeds = {static_cast<size_t>(prng.below(n))};
@@ -70,6 +71,7 @@ std::vector<size_t> greedy_seeds(const DenseMatrix& points, size_t k, Prng& prng
   double total = lower_distances(points, seeds[0], distances, &distances);
   while (seeds.size() < k) {
     if (total <= 0) break;
+    SLM_CHECK(keep_going());
     std::vector<size_t> candidates;
     for (int c = 0; c < n_candidates; ++c) candidates.push_back(draw(distances, total, prng));
     std::vector<double> sums(candidates.size());
@@ -110,6 +112,7 @@ Result<DenseMatrix> lloyd(const DenseMatrix& points, DenseMatrix centroids, int 
     constexpr int kSlice = 5;
     double before = -1;
     for (int done = 0; done < n_iterations; done += kSlice) {
+      SLM_CHECK(keep_going());
       clustering.niter = std::min(kSlice, n_iterations - done);
       clustering.train(static_cast<int64_t>(points.n_rows), points.values.data(), index);
       const double objective = clustering.iteration_stats.back().obj;
@@ -124,7 +127,7 @@ Result<DenseMatrix> lloyd(const DenseMatrix& points, DenseMatrix centroids, int 
 }
 
 // First variation: moves one point at a time wherever that raises Σ |sum of a cluster's points|.
-void local_search(const DenseMatrix& points, std::vector<uint32_t>& labels, size_t k, int n_passes) {
+Status local_search(const DenseMatrix& points, std::vector<uint32_t>& labels, size_t k, int n_passes) {
   const size_t n = points.n_rows, width = points.n_columns;
   DenseMatrix sums(k, width);
   std::vector<size_t> sizes(k, 0);
@@ -132,6 +135,7 @@ void local_search(const DenseMatrix& points, std::vector<uint32_t>& labels, size
   std::vector<double> squares(k);
   std::vector<float> products(k);
   for (int pass = 0; pass < n_passes; ++pass) {
+    SLM_CHECK(keep_going());
     for (size_t c = 0; c < k; ++c) squares[c] = simd::dot(sums.row(c), sums.row(c), width);
     size_t n_moved = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -161,9 +165,15 @@ void local_search(const DenseMatrix& points, std::vector<uint32_t>& labels, size
     }
     if (n_moved == 0) break;
   }
+  return {};
 }
 
 }  // namespace
+
+Status keep_going() {
+  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted; the earlier task map stays", "slmconv cluster");
+  return {};
+}
 
 size_t count_distinct(const DenseMatrix& points) {
   std::unordered_set<std::string_view> seen;
@@ -237,7 +247,8 @@ Result<KMeansResult> spherical_kmeans(const DenseMatrix& points, const KMeansOpt
   };
   Prng prng(options.seed);
   for (int i = 0; i < std::max(1, options.n_runs); ++i) {
-    SLM_TRY(auto result, run(rows_of(points, greedy_seeds(points, options.k, prng))));
+    SLM_TRY(const auto seeds, greedy_seeds(points, options.k, prng));
+    SLM_TRY(auto result, run(rows_of(points, seeds)));
     if (result.objective > best.objective) best = std::move(result);
   }
   if (options.earlier != nullptr) {
@@ -245,7 +256,7 @@ Result<KMeansResult> spherical_kmeans(const DenseMatrix& points, const KMeansOpt
     if (result.objective * 1.01 >= best.objective) best = std::move(result);
   }
   if (options.n_passes > 0) {
-    local_search(points, best.labels, options.k, options.n_passes);
+    SLM_CHECK(local_search(points, best.labels, options.k, options.n_passes));
     best.centroids = mean_directions(points, best.labels, options.k);
     best.objective = 0;
     for (size_t i = 0; i < points.n_rows; ++i)
@@ -261,6 +272,7 @@ Result<DenseMatrix> smooth_by_neighbours(DenseMatrix points, const SmoothOptions
   std::vector<float> similarities(n * static_cast<size_t>(wanted));
   std::vector<int64_t> indices(n * static_cast<size_t>(wanted));
   for (int round = 0; round < options.rounds; ++round) {
+    SLM_CHECK(keep_going());
     try {
       faiss::IndexFlatIP index(static_cast<int64_t>(width));
       index.add(static_cast<int64_t>(n), points.values.data());

@@ -1,7 +1,9 @@
 // Spherical k-means: greedy k-means++ seeds, Lloyd iterations in faiss, and a local search that moves single points.
 //
 // Shapes: points [N, E], rows of length 1 (or zero); centroids [K, E], rows of length 1.
-// Errors: kBadInput when k is 0 or more than the distinct points, naming both; kUnexpected when faiss throws.
+// Errors: kBadInput when k is 0 or more than the distinct points, naming both; kUnexpected when faiss throws;
+// kInterrupted,
+//   looked for at every seed, some iterations, every pass and every round.
 // Threads: faiss uses OpenMP threads; the result is the same for any number of them.
 // Source: Arthur, Vassilvitskii 2007 (k-means++; the greedy variant tries several candidates a seed, as scikit-learn's
 //   2 + ln k); Dhillon, Guan, Kogan 2002 (first variation: the local search); faiss 1.7.3 Clustering.h.
@@ -14,6 +16,9 @@
 #include "embed/sparse.h"
 
 namespace slm::cluster {
+
+// kInterrupted when the interrupt flag is set: what the long loops of this room look at.
+Status keep_going();
 
 struct KMeansOptions {
   size_t k = 2;

@@ -33,6 +33,9 @@ struct TaskMap::Impl {
   Hit nearest(const RequestText& request) const;
 };
 
+// Errors of load_tasks that `cluster --anew` gets around: damaged, newer, not what its manifest names.
+bool is_unreadable(ErrorCode code);
+
 // "t03" for 3.
 std::string task_id(uint32_t number);
 std::string sealed_name(std::string_view id, std::string_view file);

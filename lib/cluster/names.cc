@@ -86,9 +86,13 @@ void NameMaker::add(size_t task, uint64_t session, std::string_view text, std::s
     auto at = words_.find(word);
     if (at == words_.end()) {
       if (words_.size() >= kMaxWords) return;
-      at = words_.emplace(word, Word{std::vector<float>(n_tasks_, 0.0f), {}}).first;
+      at = words_.try_emplace(word).first;
     }
-    at->second.counts[task] += 1;
+    auto& counts = at->second.counts;
+    const auto index = static_cast<uint32_t>(task);
+    auto count = std::lower_bound(counts.begin(), counts.end(), std::pair{index, uint32_t{0}});
+    if (count == counts.end() || count->first != index) count = counts.insert(count, {index, 0});
+    ++count->second;
     remember(at->second.sessions, session);
   });
   auto& sites = sites_[task];
@@ -104,18 +108,15 @@ std::vector<std::string> NameMaker::names() const {
   std::vector<double> n_words(n_tasks_, 0);
   double total = 0;
   for (const auto& [word, entry] : words_)
-    for (size_t t = 0; t < n_tasks_; ++t) n_words[t] += entry.counts[t], total += entry.counts[t];
+    for (const auto& [task, n] : entry.counts) n_words[task] += n, total += n;
   const double average = n_tasks_ > 0 ? total / static_cast<double>(n_tasks_) : 0;
   std::vector<std::vector<std::pair<double, std::string_view>>> best(n_tasks_);
   for (const auto& [word, entry] : words_) {
     if (entry.sessions.size() < kLeastSessions) continue;
     double frequency = 0;
-    for (const float n : entry.counts) frequency += n;
-    for (size_t t = 0; t < n_tasks_; ++t) {
-      if (entry.counts[t] <= 0) continue;
-      const double weight = entry.counts[t] / n_words[t] * std::log(1 + average / frequency);
-      best[t].emplace_back(weight, word);
-    }
+    for (const auto& [task, n] : entry.counts) frequency += n;
+    for (const auto& [task, n] : entry.counts)
+      best[task].emplace_back(n / n_words[task] * std::log(1 + average / frequency), word);
   }
   std::vector<std::string> out(n_tasks_);
   for (size_t t = 0; t < n_tasks_; ++t) {

@@ -10,12 +10,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace slm::cluster {
 
 inline constexpr size_t kLeastSessions = 20;
 
+// Memory: bounded by the words of the texts, whatever the number of tasks; 200,000 distinct ones at most.
 class NameMaker {
  public:
   explicit NameMaker(size_t n_tasks);
@@ -27,8 +29,8 @@ class NameMaker {
 
  private:
   struct Word {
-    std::vector<float> counts;       // by task
-    std::vector<uint64_t> sessions;  // distinct, at most kLeastSessions
+    std::vector<std::pair<uint32_t, uint32_t>> counts;  // (task, occurrences), by task; those that have it
+    std::vector<uint64_t> sessions;                     // distinct, at most kLeastSessions
   };
   struct Sites {
     std::unordered_map<std::string, size_t> counts;

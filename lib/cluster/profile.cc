@@ -97,8 +97,6 @@ void AnswerProfile::add(const AnswerFacts& facts) {
     ++at->second;
   else if (answers_.size() < kMaxAnswers)
     answers_.emplace(facts.hash, 1);
-  else
-    ++n_overflow_;
 }
 
 score::TaskKind AnswerProfile::kind() const {

@@ -39,7 +39,6 @@ class AnswerProfile {
   int64_t n_ = 0, n_tool_ = 0, n_json_ = 0, n_truth_ = 0;
   std::map<uint32_t, int64_t> words_;              // length in words, at most 1000 → answers
   std::unordered_map<uint64_t, int64_t> answers_;  // of at most kMaxAnswers distinct; others count as distinct
-  int64_t n_overflow_ = 0;
   double overlap_ = 0;
 };
 

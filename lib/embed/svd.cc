@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/progress.h"
 #include "core/random.h"
 #include "embed/simd.h"
 
@@ -136,7 +137,7 @@ Eigen symmetric_eigen(std::vector<double> a, size_t width) {
   return out;
 }
 
-TruncatedSvd truncated_svd(const SparseMatrix& a, const SvdOptions& options) {
+Result<TruncatedSvd> truncated_svd(const SparseMatrix& a, const SvdOptions& options) {
   TruncatedSvd out;
   const size_t width = std::min({options.rank + options.n_oversamples, a.n_rows(), a.n_columns});
   out.components = DenseMatrix(a.n_columns, 0);
@@ -146,6 +147,7 @@ TruncatedSvd truncated_svd(const SparseMatrix& a, const SvdOptions& options) {
   DenseMatrix q(a.n_rows(), width);
   for (auto& value : q.values) value = static_cast<float>(prng.normal());
   for (int i = 0; i < options.n_iterations; ++i) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while fitting the text vectors");
     q = multiply(a, multiply(at, q));
     orthonormalise(q);
   }

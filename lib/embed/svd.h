@@ -1,6 +1,7 @@
 // Truncated singular value decomposition of a sparse matrix by random projection, and a small symmetric eigenproblem.
 //
 // Shapes: A [N, V] sparse ≈ U [N, E] · diag(σ) · Cᵀ, C [V, E].
+// Errors: kInterrupted, looked for at every iteration.
 // Threads: uses OpenMP threads; the same bits for any number of them.
 // Source: Halko, Martinsson, Tropp, "Finding structure with randomness" (2011), algorithms 4.4 and 5.1, with A·Aᵀ
 //   iterated on the side of the rows and Gram-Cholesky as the orthonormalisation (Yamamoto et al. 2015, twice at the
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/error.h"
 #include "embed/sparse.h"
 
 namespace slm::embed {
@@ -25,7 +27,7 @@ struct TruncatedSvd {
   std::vector<double> singular_values;  // [E], descending, all > 0
   DenseMatrix components;               // C [V, E]: columns are right singular vectors
 };
-TruncatedSvd truncated_svd(const SparseMatrix& a, const SvdOptions& options);
+Result<TruncatedSvd> truncated_svd(const SparseMatrix& a, const SvdOptions& options);
 
 // Makes the columns of y [N, W] orthonormal in place. A column that depends on earlier ones becomes zero.
 void orthonormalise(DenseMatrix& y);

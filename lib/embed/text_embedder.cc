@@ -34,7 +34,7 @@ Result<TextEmbedder> TextEmbedder::fit(const std::vector<std::string_view>& docu
     return fail(ErrorCode::kBadInput, fmt::format("{} dimensions: at most {}", options.svd.rank, kMaxWidth));
   TextEmbedder out;
   SLM_TRY(out.tf_idf_, NgramTfIdf::fit(documents, options.ngrams));
-  auto svd = truncated_svd(out.tf_idf_.transform(documents), options.svd);
+  SLM_TRY(auto svd, truncated_svd(out.tf_idf_.transform(documents), options.svd));
   out.singular_values_ = std::move(svd.singular_values);
   out.components_ = std::move(svd.components);
   for (size_t j = 0; j < out.width(); ++j) {

@@ -265,6 +265,88 @@ TEST_F(ClusterStep, AnInterruptLeavesTheEarlierMap) {
   EXPECT_EQ(*current_artifact(dir_, "cluster"), first.manifest.id);
 }
 
+// Sets the interrupt flag when the fit begins, and keeps what was begun.
+class InterruptWhenFitting final : public Progress {
+ public:
+  void start(std::string_view label, uint64_t) override { begun.emplace_back(label); }
+  void advance(uint64_t, std::string_view) override {}
+  void finish() override {}
+  void note(std::string_view line) override {
+    if (line.starts_with("fitting")) interrupt_flag() = true;
+  }
+  void warn(std::string_view) override {}
+  std::vector<std::string> begun;
+};
+
+TEST_F(ClusterStep, AnInterruptEndsTheFit) {
+  fill(3, 60);
+  for (const size_t k : {0, 5}) {
+    InterruptWhenFitting progress;
+    options_.progress = &progress;
+    const auto stopped = run(k);
+    interrupt_flag() = false;
+    ASSERT_FALSE(stopped);
+    EXPECT_EQ(stopped.error().code, ErrorCode::kInterrupted);
+    EXPECT_EQ(progress.begun, (std::vector<std::string>{"sampling calls"})) << "it ended later than in the fit";
+    EXPECT_TRUE(fs::is_empty(dir_ / "artifacts/cluster"));
+  }
+  options_.progress = &null_progress();
+}
+
+TEST_F(ClusterStep, AMapThatCannotBeReadIsNoDeadEnd) {
+  fill(3, 60);
+  const auto first = run().value();
+  const auto damage = [&](std::string_view id) {
+    ASSERT_TRUE(write_file_atomic(artifact_dir(dir_, "cluster", id) / kMapFile, std::string("rubbish")));
+  };
+  damage(first.manifest.id);
+  options_.anew = true;  // the same calls: still not "nothing new"
+  const auto second = run().value();
+  options_.anew = false;
+  EXPECT_TRUE(second.changed);
+  std::vector<std::string> ids;
+  for (const auto& task : second.tasks) ids.push_back(task.id.value);
+  EXPECT_EQ(ids, (std::vector<std::string>{"t04", "t05", "t06"}));
+  ASSERT_TRUE(load_tasks(*store_));
+
+  fill(3, 10, 300);
+  damage(second.manifest.id);
+  const auto refused = run();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kIntegrity);
+  EXPECT_NE(refused.error().hint.find("slmconv cluster --anew"), std::string::npos) << refused.error().hint;
+  EXPECT_EQ(*current_artifact(dir_, "cluster"), second.manifest.id);
+  // The manifest is lost too: numbers go on from what other files know, here an adapter's pointer.
+  ASSERT_TRUE(write_file_atomic(artifact_dir(dir_, "cluster", second.manifest.id) / "manifest.json", std::string("{")));
+  ASSERT_TRUE(set_current(dir_, "finetune", "0123456789abcdef", "t08"));
+  options_.anew = true;
+  const auto third = run().value();
+  EXPECT_EQ(third.tasks.front().id.value, "t09");
+  // One that can be read is kept: the flag forces nothing.
+  EXPECT_FALSE(run().value().changed);
+  fill(3, 10, 400);
+  const auto fourth = run().value();
+  EXPECT_EQ(fourth.tasks.front().id.value, "t09");
+}
+
+TEST_F(ClusterStep, ANewerMapNamesBothWaysOut) {
+  fill(2, 40);
+  auto manifest = run().value().manifest;
+  const auto path = artifact_dir(dir_, "cluster", manifest.id) / kMapFile;
+  auto text = read_file(path).value();
+  text[4] = 9;
+  ASSERT_TRUE(write_file_atomic(path, text));
+  manifest.outputs[std::string(kMapFile)] = to_hex(sha256(as_bytes(text)));
+  ASSERT_TRUE(write_manifest(path.parent_path(), manifest));
+  fill(2, 10, 300);
+  const auto refused = run();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kFormatTooNew);
+  EXPECT_NE(refused.error().hint.find("slmconv cluster --anew"), std::string::npos) << refused.error().hint;
+  options_.anew = true;
+  EXPECT_EQ(run().value().tasks.front().id.value, "t03");
+}
+
 TEST_F(ClusterStep, ASampleStandsForAll) {
   fill(3, 300);
   options_.n_sample = 150;

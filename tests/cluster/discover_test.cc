@@ -7,9 +7,9 @@
 #include <map>
 #include <set>
 
-#include "cluster/agreement.h"
 #include "cluster/logged_calls.h"
 #include "core/random.h"
+#include "support/agreement.h"
 
 namespace slm::cluster {
 namespace {
@@ -76,7 +76,7 @@ TEST(Discover, AutoFindsEachCallSiteOnce) {
   const auto calls = site_calls(6, 900, truth);
   const auto found = find_tasks(calls, 0).value();
   EXPECT_EQ(n_tasks(found), 6u);
-  EXPECT_DOUBLE_EQ(adjusted_rand_index(found.discovery.labels, truth), 1);
+  EXPECT_DOUBLE_EQ(test::adjusted_rand_index(found.discovery.labels, truth), 1);
 }
 
 TEST(Discover, GivenTheNumberFindsTheSameSites) {
@@ -84,7 +84,7 @@ TEST(Discover, GivenTheNumberFindsTheSameSites) {
   const auto calls = site_calls(5, 600, truth);
   const auto found = find_tasks(calls, 5).value();
   EXPECT_EQ(n_tasks(found), 5u);
-  EXPECT_DOUBLE_EQ(adjusted_rand_index(found.discovery.labels, truth), 1);
+  EXPECT_DOUBLE_EQ(test::adjusted_rand_index(found.discovery.labels, truth), 1);
 }
 
 TEST(Discover, EveryOneOfKTasksHasACall) {
@@ -134,7 +134,7 @@ TEST(Discover, TemplatesInTheUserMessageAreTasks) {
   }
   const auto found = find_tasks(calls, 0).value();
   EXPECT_EQ(n_tasks(found), 3u);
-  EXPECT_DOUBLE_EQ(adjusted_rand_index(found.discovery.labels, truth), 1);
+  EXPECT_DOUBLE_EQ(test::adjusted_rand_index(found.discovery.labels, truth), 1);
 }
 
 // An agent loop of one system prompt: the request says by its state what comes next.
@@ -171,7 +171,7 @@ TEST(Discover, StepsOfAnAgentLoopAreTasks) {
   const auto calls = loop_calls(120, truth);
   const auto found = find_tasks(calls, 0).value();
   EXPECT_EQ(n_tasks(found), 3u);
-  EXPECT_DOUBLE_EQ(adjusted_rand_index(found.discovery.labels, truth), 1);
+  EXPECT_DOUBLE_EQ(test::adjusted_rand_index(found.discovery.labels, truth), 1);
 }
 
 TEST(Features, WhatARequestSays) {
@@ -241,7 +241,7 @@ TEST(TauBench, TasksAgreeWithTheToolCalled) {
       groups.push_back(cases.emplace(calls[i].meta.group, cases.size()).first->second);
     }
     EXPECT_EQ(cases.size(), 50u);
-    const auto agreement = majority_agreement(found.discovery.labels, labels, groups);
+    const auto agreement = test::majority_agreement(found.discovery.labels, labels, groups);
     std::cout << "tau-bench: " << n_tasks(found) << " tasks, agreement with the tool called " << agreement.by_task
               << " (held-out cases " << agreement.by_task_held_out << "), majority tool " << agreement.majority << "\n";
     EXPECT_NEAR(agreement.majority, 377.0 / 1164.0, 1e-9);

@@ -8,10 +8,11 @@
 #include <iostream>
 #include <set>
 
-#include "cluster/agreement.h"
+#include "core/progress.h"
 #include "core/random.h"
 #include "embed/text_embedder.h"
 #include "schema/json.h"
+#include "support/agreement.h"
 
 namespace slm::cluster {
 namespace {
@@ -41,8 +42,24 @@ TEST(KMeans, FindsSeparateBlobs) {
   KMeansOptions options;
   options.k = 12;
   const auto result = spherical_kmeans(points, options).value();
-  EXPECT_NEAR(adjusted_rand_index(result.labels, truth), 1.0, 1e-9);
+  EXPECT_NEAR(test::adjusted_rand_index(result.labels, truth), 1.0, 1e-9);
   EXPECT_GT(result.objective, 0.9 * static_cast<double>(points.n_rows));
+}
+
+TEST(KMeans, AnInterruptEndsIt) {
+  std::vector<uint32_t> truth;
+  const auto points = blobs(5, 40, 0.2f, truth);
+  KMeansOptions options;
+  options.k = 5;
+  interrupt_flag() = true;
+  const auto clusters = spherical_kmeans(points, options);
+  const auto smooth = smooth_by_neighbours(points, {});
+  interrupt_flag() = false;
+  ASSERT_FALSE(clusters);
+  EXPECT_EQ(clusters.error().code, ErrorCode::kInterrupted);
+  ASSERT_FALSE(smooth);
+  EXPECT_EQ(smooth.error().code, ErrorCode::kInterrupted);
+  EXPECT_TRUE(spherical_kmeans(points, options));
 }
 
 TEST(KMeans, LocalSearchNeverLowersTheObjective) {
@@ -165,8 +182,8 @@ TEST(Clinc, AgreesWithIntentsBetterThanScikitLearn) {
     // What counts is the assignment that a router makes: the nearest of the frozen centroids, unsmoothed.
     const auto assigned = nearest_centroids(points, mean_directions(points, found.labels, 150));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    const double seed_ari = adjusted_rand_index(assigned.labels, truth);
-    const double seed_nmi = normalised_mutual_information(assigned.labels, truth);
+    const double seed_ari = test::adjusted_rand_index(assigned.labels, truth);
+    const double seed_nmi = test::normalised_mutual_information(assigned.labels, truth);
     std::cout << "CLINC150 seed " << seed << ": ARI " << seed_ari << ", NMI " << seed_nmi << ", " << seconds << " s\n";
     ari += seed_ari / 5;
     nmi += seed_nmi / 5;

@@ -1,6 +1,7 @@
 // Names, kinds, lineage and tasks.toml: the parts that say something about tasks once they are found.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -49,6 +50,29 @@ TEST(Names, ToolNamesStayWhole) {
   for (uint64_t session = 0; session < 30; ++session) maker.add(0, session, "get_reservation_details", "");
   EXPECT_EQ(maker.names()[0], "get-reservation-details");
   EXPECT_EQ(NameMaker(1).names()[0], "");
+}
+
+// Ten thousand tasks: what is held grows with the words that each has, not with words times tasks.
+TEST(Names, ManyTasksAndWordsTakeLittleMemory) {
+  const auto resident_kib = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+  };
+  const long before = resident_kib();
+  constexpr size_t kTasks = 10'000;
+  NameMaker maker(kTasks);
+  const auto word = [](size_t n) {
+    std::string out = "w";
+    for (int i = 0; i < 4; ++i, n /= 26) out += static_cast<char>('a' + n % 26);
+    return out;
+  };
+  for (uint64_t session = 0; session < kLeastSessions; ++session)
+    for (size_t task = 0; task < kTasks; ++task) maker.add(task, session, word(task) + " everywhere", "");
+  const auto names = maker.names();
+  EXPECT_EQ(names[0], word(0) + "-everywhere");
+  EXPECT_EQ(names[kTasks - 1], word(kTasks - 1) + "-everywhere");
+  EXPECT_LT(resident_kib() - before, 100 * 1024);  // a table of floats would be 400 MB
 }
 
 Call answered(std::string_view user, std::string_view answer, bool truth = false) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/progress.h"
 #include "core/random.h"
 #include "embed/text_embedder.h"
 #include "schema/json.h"
@@ -18,10 +19,21 @@ TEST(Svd, SingularValuesAreNumpys) {
   const std::vector<std::string_view> documents = {"Where is my ORDER order?", "cancel my order now",
                                                    "Straße ÉCOLE a  b", "what's\tthe weather\u00a0in Málaga\n", "a"};
   const auto model = NgramTfIdf::fit(documents, {}).value();
-  const auto svd = truncated_svd(model.transform(documents), {});
+  const auto svd = truncated_svd(model.transform(documents), {}).value();
   const double expected[] = {1.178405545, 1.072719795, 0.998991320, 0.921559678, 0.783183704};
   ASSERT_EQ(svd.singular_values.size(), 5u);
   for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(svd.singular_values[i], expected[i], 2e-6);
+}
+
+TEST(Svd, AnInterruptEndsIt) {
+  const std::vector<std::string_view> documents = {"where is my order", "cancel my order now", "the weather"};
+  const auto matrix = NgramTfIdf::fit(documents, {}).value().transform(documents);
+  interrupt_flag() = true;
+  const auto svd = truncated_svd(matrix, {});
+  interrupt_flag() = false;
+  ASSERT_FALSE(svd);
+  EXPECT_EQ(svd.error().code, ErrorCode::kInterrupted);
+  EXPECT_TRUE(truncated_svd(matrix, {}));
 }
 
 std::vector<std::string> clinc_texts() {
@@ -38,7 +50,7 @@ TEST(Svd, ClincSingularValuesAreScipys) {
   if (texts.empty()) GTEST_SKIP() << "no ../shared/data/intents/clinc150.json: outside data isn't on this machine";
   const std::vector<std::string_view> views(texts.begin(), texts.end());
   const auto model = NgramTfIdf::fit(views, {}).value();
-  const auto svd = truncated_svd(model.transform(views), {});
+  const auto svd = truncated_svd(model.transform(views), {}).value();
   ASSERT_EQ(svd.singular_values.size(), 200u);
   EXPECT_NEAR(svd.singular_values[0], 11.68709695, 1e-4);
   EXPECT_NEAR(svd.singular_values[9], 5.50480945, 1e-4);

@@ -1,12 +1,21 @@
-#include "cluster/agreement.h"
+// How well a clustering agrees with labels that somebody else gave.
+//
+// Shapes: two label vectors of equal length N.
+// Units: adjusted Rand index in [-1, 1], the rest in [0, 1].
+// Source: Hubert, Arabie 1985 (adjusted Rand index); normalised mutual information with the arithmetic mean, as
+//   scikit-learn's default.
+#pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
+#include <utility>
+#include <vector>
 
-namespace slm::cluster {
+namespace slm::test {
 
-namespace {
+namespace agreement {
 
 struct Contingency {
   std::map<std::pair<uint32_t, uint32_t>, double> cells;
@@ -14,7 +23,7 @@ struct Contingency {
   double n = 0;
 };
 
-Contingency count(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+inline Contingency count(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
   Contingency out;
   for (size_t i = 0; i < a.size(); ++i) {
     out.cells[{a[i], b[i]}] += 1;
@@ -25,7 +34,7 @@ Contingency count(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b
   return out;
 }
 
-double pairs(double n) { return n * (n - 1) / 2; }
+inline double pairs(double n) { return n * (n - 1) / 2; }
 
 // The most frequent label; the lowest on ties.
 template <class Counts>
@@ -37,22 +46,22 @@ uint32_t most(const Counts& counts) {
   return best;
 }
 
-}  // namespace
+}  // namespace agreement
 
-double adjusted_rand_index(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
-  const auto table = count(a, b);
+inline double adjusted_rand_index(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+  const auto table = agreement::count(a, b);
   double together = 0, in_a = 0, in_b = 0;
-  for (const auto& [cell, n] : table.cells) together += pairs(n);
-  for (const auto& [label, n] : table.rows) in_a += pairs(n);
-  for (const auto& [label, n] : table.columns) in_b += pairs(n);
-  const double all = pairs(table.n);
+  for (const auto& [cell, n] : table.cells) together += agreement::pairs(n);
+  for (const auto& [label, n] : table.rows) in_a += agreement::pairs(n);
+  for (const auto& [label, n] : table.columns) in_b += agreement::pairs(n);
+  const double all = agreement::pairs(table.n);
   if (all <= 0) return 1;
   const double expected = in_a * in_b / all, highest = (in_a + in_b) / 2;
   return highest == expected ? 1 : (together - expected) / (highest - expected);
 }
 
-double normalised_mutual_information(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
-  const auto table = count(a, b);
+inline double normalised_mutual_information(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
+  const auto table = agreement::count(a, b);
   double information = 0, entropy_a = 0, entropy_b = 0;
   for (const auto& [cell, n] : table.cells)
     information += n / table.n * std::log(n * table.n / (table.rows.at(cell.first) * table.columns.at(cell.second)));
@@ -62,8 +71,14 @@ double normalised_mutual_information(const std::vector<uint32_t>& a, const std::
   return std::max(0.0, 2 * information / (entropy_a + entropy_b));
 }
 
-MajorityAgreement majority_agreement(const std::vector<uint32_t>& tasks, const std::vector<uint32_t>& labels,
-                                     const std::vector<uint32_t>& groups) {
+// Of what share of the calls is the label the most frequent one of their task (`by_task`), beside the share of the most
+// frequent label over all (`majority`)? by_task is raised by many small tasks; `by_task_held_out` says it on calls that
+// the majority wasn't counted on: groups (sessions) dealt into five parts, each predicted from the other four.
+struct MajorityAgreement {
+  double by_task = 0, by_task_held_out = 0, majority = 0;
+};
+inline MajorityAgreement majority_agreement(const std::vector<uint32_t>& tasks, const std::vector<uint32_t>& labels,
+                                            const std::vector<uint32_t>& groups) {
   constexpr uint32_t kFolds = 5;
   MajorityAgreement out;
   if (tasks.empty()) return out;
@@ -82,13 +97,13 @@ MajorityAgreement majority_agreement(const std::vector<uint32_t>& tasks, const s
       if ((counts[label] -= n) <= 0) counts.erase(label);
     return counts;
   };
-  for (const auto& [task, counts] : by_task) out.by_task += counts.at(most(counts));
-  out.majority = all.at(most(all));
+  for (const auto& [task, counts] : by_task) out.by_task += counts.at(agreement::most(counts));
+  out.majority = all.at(agreement::most(all));
   for (const auto& [key, part] : of_fold) {
     auto others = without(by_task[key.second], part);
     if (others.empty()) others = without(all, all_of_fold[key.first]);
     if (others.empty()) continue;
-    const auto hit = part.find(most(others));
+    const auto hit = part.find(agreement::most(others));
     if (hit != part.end()) out.by_task_held_out += hit->second;
   }
   const auto n = static_cast<double>(tasks.size());
@@ -98,4 +113,4 @@ MajorityAgreement majority_agreement(const std::vector<uint32_t>& tasks, const s
   return out;
 }
 
-}  // namespace slm::cluster
+}  // namespace slm::test
