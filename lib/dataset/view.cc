@@ -90,8 +90,7 @@ std::vector<uint32_t> View::select(const Select& what) const {
   std::vector<uint32_t> out;
   for (uint32_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
-    if (row.task != what.task || row.side != what.side || row.failed) continue;
-    if (row.bad_session && !what.with_bad_sessions) continue;
+    if (row.task != what.task || row.side != what.side || row.failed || row.bad_session) continue;
     out.push_back(i);
   }
   return out;
@@ -112,6 +111,15 @@ Result<std::vector<uint32_t>> View::one_per_group(const store::Store& store, con
   for (const auto& [group, choice] : best) out.push_back(choice.second);
   std::sort(out.begin(), out.end());
   return out;
+}
+
+Result<bool> View::units_have_truth(const store::Store& store, uint32_t task) const {
+  std::vector<uint32_t> open;
+  for (uint32_t i = 0; i < rows_.size(); ++i)
+    if (rows_[i].task == task && rows_[i].side == Side::kTest && !rows_[i].failed && !rows_[i].outlier)
+      open.push_back(i);
+  SLM_TRY(const auto units, one_per_group(store, open));
+  return !units.empty() && std::all_of(units.begin(), units.end(), [&](uint32_t i) { return rows_[i].has_truth; });
 }
 
 Result<std::string> View::digest(const store::Store& store, const std::vector<uint32_t>& rows) const {

@@ -52,16 +52,18 @@ class View {
   const std::vector<Row>& rows() const { return rows_; }  // store order
   const std::string& group_name(uint32_t group) const { return groups_[group]; }
   size_t n_groups() const { return groups_.size(); }
-  // Rows (indices into rows()) of one task on one side, in store order; failed calls never, calls of failed sessions
-  // only if asked for.
+  // Rows (indices into rows()) of one task on one side, in store order; calls that failed and calls
+  // of failed sessions never.
   struct Select {
     uint32_t task = 0;
     Side side = Side::kTrain;
-    bool with_bad_sessions = false;
   };
   std::vector<uint32_t> select(const Select& what) const;
   // One call per session group, drawn by keyed hash (the units of the verdict). Deterministic per store.
   Result<std::vector<uint32_t>> one_per_group(const store::Store& store, const std::vector<uint32_t>& rows) const;
+  // Does every unit of the task have its truth? Units: one_per_group of the test side's calls that neither failed nor
+  // are outliers. False without units.
+  Result<bool> units_have_truth(const store::Store& store, uint32_t task) const;
   // Keyed hash over the ordered ids and plaintext hashes of these rows' metas: what manifests name the set by.
   Result<std::string> digest(const store::Store& store, const std::vector<uint32_t>& rows) const;
   // Streams the calls of these rows (bodies opened), in store order, each once.

@@ -24,4 +24,6 @@ std::optional<TaskKind> parse_kind(std::string_view name) {
   return std::nullopt;
 }
 
+bool needs_truth(TaskKind kind) { return kind == TaskKind::kShortText || kind == TaskKind::kOpenText; }
+
 }  // namespace slm::score

@@ -59,7 +59,6 @@ TEST_F(ViewTest, RowsAreTheStoresInItsOrder) {
 TEST_F(ViewTest, SelectsByTaskAndSide) {
   const View view = build();
   EXPECT_EQ(view.select({.task = 1, .side = Side::kTrain}), (std::vector<uint32_t>{0}));
-  EXPECT_EQ(view.select({.task = 1, .side = Side::kTrain, .with_bad_sessions = true}), (std::vector<uint32_t>{0, 3}));
   EXPECT_EQ(view.select({.task = 0, .side = Side::kTest}), (std::vector<uint32_t>{8, 10}));
   EXPECT_TRUE(view.select({.task = 7, .side = Side::kTest}).empty());
 }
@@ -123,6 +122,28 @@ TEST_F(ViewTest, ACallWithoutASideIsAnError) {
 TEST(Side, NamesThereAndBack) {
   for (const Side side : {Side::kTrain, Side::kValidation, Side::kTest}) EXPECT_EQ(parse_side(side_name(side)), side);
   EXPECT_FALSE(parse_side(""));
+}
+
+TEST(UnitsHaveTruth, AllUnitsOfTheTestSideOrNone) {
+  test::FakeStore store;
+  std::unordered_map<CallId, View::TaskOf> task_of;
+  const auto add = [&](uint32_t task, const char* split, bool truth, bool outlier = false, bool failed = false) {
+    Call call = test::make_call("ses_" + std::to_string(task_of.size()), "q", "a");
+    call.meta.split = split;
+    call.meta.has_truth = truth;
+    call.meta.flags.failed = failed;
+    task_of[store.add(call, Space::kCurated)] = {.task = task, .outlier = outlier};
+  };
+  for (int i = 0; i < 5; ++i) add(0, "test", true);
+  add(0, "train", false);
+  add(0, "test", false, true);
+  add(0, "test", false, false, true);
+  for (int i = 0; i < 5; ++i) add(1, "test", i != 2);
+  add(2, "train", true);
+  const View view = *View::build(store, task_of, "test");
+  EXPECT_TRUE(*view.units_have_truth(store, 0));
+  EXPECT_FALSE(*view.units_have_truth(store, 1));
+  EXPECT_FALSE(*view.units_have_truth(store, 2)) << "no unit shows nothing";
 }
 
 }  // namespace
