@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
+
 #include "core/file.h"
 #include "pipeline.h"
 
@@ -42,6 +45,9 @@ struct RunOptions {
 Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
   SLM_TRY(const Pipeline pipeline, read_pipeline(options.file, options.work));
   SLM_CHECK(make_dirs(pipeline.work));
+  // A pipeline that makes a demonstration store itself, as the quickstart does, may put calls into it.
+  for (const PipelineStep& step : pipeline.steps)
+    if (std::find(step.args.begin(), step.args.end(), "--demo-seed") != step.args.end()) setenv("SLMCONV_DEMO", "1", 1);
   Summary total;
   json::array steps;
   const double start_s = context.clock->monotonic_s();
