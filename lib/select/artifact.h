@@ -29,7 +29,7 @@ struct Score {
 };
 
 struct Exclusion {
-  std::string reason;  // "architecture", "licence", "context", "memory"
+  std::string reason;  // "architecture", "tokenizer", "licence", "context", "memory"
   std::string detail;  // value and bound
 };
 

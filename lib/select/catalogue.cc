@@ -41,9 +41,9 @@ CatalogueModel model_from(const json::object& row) {
   out.architecture = std::string(get_string(row, "architecture"));
   out.licence = std::string(get_string(row, "licence"));
   out.source = std::string(get_string(row, "source"));
+  out.tokenizer = std::string(get_string(row, "tokenizer"));
   out.n_parameters = get_int(row, "n_parameters").value_or(0);
   out.context = get_int(row, "context").value_or(0);
-  out.named_by_paper = get_bool(row, "named_by_paper").value_or(false);
   if (const json::array* scores = get_array(row, "scores")) {
     for (const auto& item : *scores) {
       const json::object& score = item.as_object();

@@ -18,9 +18,9 @@ namespace slm::select {
 
 struct CatalogueModel {
   std::string name, repository, architecture, licence, source;
+  std::string tokenizer;  // format of its files: "sentencepiece", …; "": no source says
   int64_t n_parameters = 0;
   int64_t context = 0;  // 0: no source says
-  bool named_by_paper = false;
   std::vector<Score> scores;
   // What the network room makes of its shape: the config it would load, or why it can't.
   std::optional<nn::ModelConfig> config;

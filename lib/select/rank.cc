@@ -13,6 +13,9 @@ constexpr Benchmark kInstructions[] = {{"IFEval", ""}, {"MMLU", ""}, {"MMLU", "r
 constexpr Benchmark kKnowledge[] = {{"MMLU", "redux"}, {"MMLU", ""}, {"IFEval", ""}};
 constexpr Benchmark kTools[] = {{"BFCL", "v3"}, {"BFCL", "v2"}, {"IFEval", ""}};
 
+// The format that model::Codec reads.
+constexpr std::string_view kTokenizer = "sentencepiece";
+
 std::string gigabytes(int64_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9); }
 
 // The first of the kind's benchmarks that the model has a figure for. Of several protocols the lowest counts: which one
@@ -113,6 +116,7 @@ Entry local_entry(const LocalModel& model, const TaskNeeds& task, const Catalogu
   candidate.local = true;
   candidate.path = model.path;
   candidate.digest = model.digest;
+  if (!model.unreadable.empty()) candidate.exclusions.push_back({"tokenizer", model.unreadable});
   if (const CatalogueModel* known = catalogue.find(model.name)) {
     give_score(entry, task.kind, known->scores);
     if (candidate.licence.empty()) candidate.licence = known->licence;
@@ -138,8 +142,12 @@ Entry catalogue_entry(const CatalogueModel& model, const TaskNeeds& task, const 
   } else {
     candidate.exclusions.push_back({"architecture", model.not_loadable});
   }
+  if (!model.tokenizer.empty() && model.tokenizer != kTokenizer)
+    candidate.exclusions.push_back(
+        {"tokenizer", fmt::format("{}; this build reads {}'s tokenizer.model", model.tokenizer, kTokenizer)});
   check(candidate, task, options);
   candidate.why = why(candidate);
+  if (model.tokenizer.empty()) candidate.why += "; its tokenizer's format isn't known";
   return entry;
 }
 

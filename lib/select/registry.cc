@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/file.h"
+#include "model/codec.h"
 #include "schema/json.h"
 #include "select/artifact.h"
 
@@ -37,6 +38,7 @@ Result<LocalModel> inspect_local_model(const std::filesystem::path& dir, std::st
                 "slmconv models add DIR --name NAME");
   out.licence = std::move(licence);
   SLM_TRY(out.config, nn::read_config(out.path));
+  SLM_CHECK(model::Codec::open(out.path));
   SLM_TRY(out.digest, model_digest(out.path));
   return out;
 }
@@ -70,6 +72,7 @@ Result<LocalModels> list_local_models(const std::filesystem::path& store_dir) {
       continue;
     }
     model.config = std::move(*config);
+    if (const auto codec = model::Codec::open(model.path); !codec) model.unreadable = codec.error().message;
     out.models.push_back(std::move(model));
   }
   return out;

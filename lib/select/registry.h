@@ -1,6 +1,7 @@
 // Weights that are on this machine: STORE/artifacts/models/<name>.json, one file a model. Public.
 //
-// Errors: kUnsupportedModel (an architecture that can't be loaded), kBadInput, kIo; kUsage for a name that isn't one.
+// Errors: kUnsupportedModel (an architecture, tokenizer or chat template that this build doesn't read), kBadInput, kIo;
+//   kUsage for a name that isn't one.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,7 @@ struct LocalModel {
   std::string licence;         // "" = not stated
   std::string digest;          // model_digest(path) when it was added
   nn::ModelConfig config;      // read from the folder, not stored
+  std::string unreadable;      // why its tokenizer or template can't be read now; "" = they can
 };
 
 // Looks at a folder of weights without registering it; name "" = the folder's own name.

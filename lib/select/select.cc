@@ -46,7 +46,8 @@ json::object settings(const SelectOptions& options, double memory_gb) {
 std::string models_digest(const std::vector<LocalModel>& models) {
   Sha256 hash;
   for (const LocalModel& model : models)
-    hash.update(fmt::format("{}\n{}\n{}\n{}\n", model.name, model.path.string(), model.licence, model.digest));
+    hash.update(fmt::format("{}\n{}\n{}\n{}\n{}", model.name, model.path.string(), model.licence, model.digest,
+                            model.unreadable.empty() ? "" : model.unreadable + "\n"));
   return to_hex(hash.finish());
 }
 

@@ -29,15 +29,28 @@ TEST(Catalogue, EveryFieldHasItsSource) {
 TEST(Catalogue, ShapesGiveTheStatedSizes) {
   const auto catalogue = default_catalogue();
   ASSERT_TRUE(catalogue);
-  for (const std::string_view name : {"SmolLM2-135M-Instruct", "SmolLM2-360M-Instruct", "SmolLM2-1.7B-Instruct"}) {
+  for (const std::string_view name :
+       {"SmolLM2-135M-Instruct", "SmolLM2-360M-Instruct", "SmolLM2-1.7B-Instruct", "TinyLlama-1.1B-Chat-v1.0"}) {
     const CatalogueModel* model = catalogue->find(name);
     ASSERT_TRUE(model && model->config) << name;
     const nn::ModelConfig& c = *model->config;
     const int64_t kv = c.n_kv_heads * c.head_dim;
     const int64_t layer = 2 * c.width * c.width + 2 * c.width * kv + 3 * c.width * c.ffn_width + 2 * c.width;
-    const int64_t count = c.vocab_size * c.width + c.n_layers * layer + c.width;
+    const int64_t count = c.vocab_size * c.width * (c.tied_embeddings ? 1 : 2) + c.n_layers * layer + c.width;
     EXPECT_NEAR(static_cast<double>(count) / static_cast<double>(model->n_parameters), 1, 0.015) << name;
   }
+}
+
+// What `models add` would take once it is here: an architecture that loads and a tokenizer that is read.
+TEST(Catalogue, SomeModelCanBeUsed) {
+  const auto catalogue = default_catalogue();
+  ASSERT_TRUE(catalogue);
+  std::vector<std::string> usable;
+  for (const CatalogueModel& model : catalogue->models)
+    if (model.config && model.tokenizer == "sentencepiece") usable.push_back(model.name);
+  EXPECT_EQ(usable, (std::vector<std::string>{"TinyLlama-1.1B-Chat-v1.0"}));
+  EXPECT_EQ(catalogue->find("SmolLM2-360M-Instruct")->tokenizer, "byte-level-bpe");
+  EXPECT_EQ(catalogue->find("SmolLM3-3B")->tokenizer, "") << "no source says";
 }
 
 TEST(Catalogue, WhatCannotBeLoadedSaysWhy) {

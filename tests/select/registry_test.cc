@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "model/test_model.h"
 #include "select/artifact.h"
 
 namespace slm::select {
@@ -12,18 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kConfig = R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
-  "vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
-  "max_position_embeddings": 64})";
-
 class Registry : public testing::Test {
  protected:
   void SetUp() override {
     dir_ = fs::temp_directory_path() / ("slmconv_registry_" + std::to_string(getpid()));
-    fs::create_directories(dir_ / "weights");
-    write("config.json", kConfig);
+    fs::create_directories(dir_);
+    fs::rename(model::make_model_dir("registry"), dir_ / "weights");
     write("model.safetensors", "weights");
-    write("tokenizer.model", "tokens");
   }
   void TearDown() override { fs::remove_all(dir_); }
   void write(const std::string& name, std::string_view text) {
@@ -46,7 +42,8 @@ TEST_F(Registry, AddsAndLists) {
   ASSERT_EQ(listed->models.size(), 2u);
   EXPECT_EQ(listed->models[0].name, "again");
   EXPECT_EQ(listed->models[1].licence, "MIT");
-  EXPECT_EQ(listed->models[1].config.width, 16);
+  EXPECT_EQ(listed->models[1].config.width, 32);
+  EXPECT_EQ(listed->models[1].unreadable, "");
 
   fs::remove(dir_ / "weights" / "config.json");
   listed = list_local_models(dir_ / "store");
@@ -71,6 +68,33 @@ TEST_F(Registry, TheDigestFollowsWhatMakesAnswers) {
   EXPECT_NE(*second, *first);
   write("model.safetensors", "WEIGHTS");
   EXPECT_NE(*model_digest(dir_ / "weights"), *second);
+}
+
+// The tokenizers of most models on the hub: a tokenizer.json, no tokenizer.model.
+TEST_F(Registry, ATokenizerOrTemplateThatIsNotReadIsRefusedAndNamed) {
+  const auto whole = inspect_local_model(dir_ / "weights", "whole", "");
+  ASSERT_TRUE(whole) << whole.error().message;
+  ASSERT_TRUE(add_local_model(dir_ / "store", *whole));
+
+  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.json");
+  auto refused = inspect_local_model(dir_ / "weights", "", "");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupportedModel);
+  EXPECT_NE(refused.error().message.find("tokenizer.json only"), std::string::npos) << refused.error().message;
+  EXPECT_NE(refused.error().message.find("SentencePiece's tokenizer.model"), std::string::npos);
+  auto listed = list_local_models(dir_ / "store");
+  ASSERT_TRUE(listed);
+  ASSERT_EQ(listed->models.size(), 1u) << "registered when it could be read";
+  EXPECT_EQ(listed->models[0].unreadable, refused.error().message);
+
+  fs::rename(dir_ / "weights" / "tokenizer.json", dir_ / "weights" / "tokenizer.model");
+  fs::remove(dir_ / "weights" / "chat_template.jinja");
+  refused = inspect_local_model(dir_ / "weights", "", "");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupportedModel);
+  EXPECT_NE(refused.error().message.find("chat template"), std::string::npos);
+  write("chat_template.jinja", "{{ messages | nosuchfilter }}");
+  EXPECT_EQ(inspect_local_model(dir_ / "weights", "", "").error().code, ErrorCode::kUnsupportedModel);
 }
 
 TEST_F(Registry, Refusals) {

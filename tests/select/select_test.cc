@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "cluster/cluster.h"
+#include "model/test_model.h"
 #include "schema/artifacts.h"
 #include "select/registry.h"
 #include "support/fake_store.h"
@@ -22,9 +23,10 @@ class Selecting : public testing::Test {
   void SetUp() override {
     dir_ = fs::temp_directory_path() / fmt::format("slmconv_select_{}", getpid());
     fs::remove_all(dir_);
-    fs::create_directories(dir_ / "weights");
+    fs::create_directories(dir_);
+    fs::rename(model::make_model_dir("select"), dir_ / "weights");
     std::ofstream(dir_ / "weights" / "config.json")
-        << R"({"model_type": "llama", "vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 1,
+        << R"({"model_type": "llama", "vocab_size": 448, "hidden_size": 16, "num_hidden_layers": 1, "eos_token_id": 2,
                "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 1024})";
     std::ofstream(dir_ / "weights" / "model.safetensors") << "weights";
   }
@@ -84,6 +86,14 @@ TEST_F(Selecting, ChoosesWhatIsHereAndStaysAsItIs) {
   EXPECT_EQ(task->chosen()->model, "mine");
   EXPECT_EQ(task->chosen()->digest, model->digest);
   EXPECT_EQ(loaded->manifest.n_in, second->selection.manifest.n_in);
+
+  // The folder lost its tokenizer since it was registered.
+  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.json");
+  const auto third = select();
+  ASSERT_TRUE(third) << third.error().message;
+  EXPECT_TRUE(third->changed);
+  EXPECT_EQ(third->selection.tasks[0].chosen(), nullptr);
+  EXPECT_GE(third->selection.manifest.dropped.at("tokenizer"), 1);
 }
 
 TEST_F(Selecting, AFolderGivenByFlagNeedsNoRegistration) {
