@@ -65,6 +65,25 @@ Status seal_artifact(Session& session, const SealedFile& file, ByteSpan plaintex
   return {};
 }
 
+Result<SealedFrames> parse_sealed_file(const std::filesystem::path& path, std::string_view content) {
+  const auto bad = [&](std::string_view what) {
+    return fail(ErrorCode::kIntegrity, fmt::format("{}: {}", path.string(), what));
+  };
+  if (!content.starts_with(kMagic)) return bad("not a sealed file");
+  Cursor in(as_bytes(content).subspan(kMagic.size()));
+  SealedFrames out;
+  out.group = in.fixed<16>();
+  const uint32_t n_frames = in.u32();
+  for (uint32_t seq = 0; seq < n_frames; ++seq) {
+    const ByteSpan calls = in.field(), sealed = in.field();
+    if (in.failed()) break;
+    out.frames.push_back({calls, sealed});
+  }
+  if (in.failed()) return bad("it was cut off");
+  if (in.left() > 0) return bad("something follows its last frame");
+  return out;
+}
+
 Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   const auto bad = [&](std::string_view what) {
     return fail(ErrorCode::kIntegrity, fmt::format("{}: {}", file.path.string(), what));
@@ -73,13 +92,11 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   SLM_CHECK(
       session.secret({what_of(Partition::kCuratedBody), session.admin.current_epoch(Partition::kCuratedBody).number}));
   SLM_TRY(const std::string content, read_file(file.path));
-  if (!content.starts_with(kMagic)) return bad("not a sealed file");
-  Cursor in(as_bytes(content).subspan(kMagic.size()));
-  const Id16 group = in.fixed<16>();
-  const uint32_t n_frames = in.u32();
+  SLM_TRY(const SealedFrames parts, parse_sealed_file(file.path, content));
 
   SLM_TRY(Statement stmt, session.db.log.prepare("SELECT seal FROM seals WHERE grp = ? AND partition = ?"));
-  SLM_TRY(const bool row, stmt.bind(1, ByteSpan(group)).bind(2, int64_t{what_of(Partition::kCuratedBody)}).step());
+  SLM_TRY(const bool row,
+          stmt.bind(1, ByteSpan(parts.group)).bind(2, int64_t{what_of(Partition::kCuratedBody)}).step());
   if (!row) return bad("the store's trail doesn't know this file");
   const int64_t n = stmt.integer(0) >> 16;
   stmt.reset();
@@ -97,7 +114,8 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   // The seal's row is signed by its digest only: what the row and the file agree on needn't be what was sealed.
   if (seals.size() != 1 || get_string(facts.as_object(), "seal") != seal_digest(seals[0]))
     return bad("its seal isn't the one that was signed");
-  if (seals[0].n_frames != n_frames) return bad("it has more or fewer frames than were sealed");
+  if (seals[0].n_frames != static_cast<int64_t>(parts.frames.size()))
+    return bad("it has more or fewer frames than were sealed");
 
   // Logged before the first byte, as every read is.
   Act act;
@@ -108,14 +126,12 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   SLM_TRY(const auto reader, GroupReader::open(session, entry, leaves, seals[0]));
   Bytes out;
   bool more = false;
-  for (uint32_t seq = 0; seq < n_frames; ++seq) {
-    const ByteSpan calls = in.field(), sealed = in.field();
-    if (in.failed()) return bad("it was cut off");
-    SLM_TRY(const auto opened, reader.open_frame(seq, calls, sealed));
+  for (size_t seq = 0; seq < parts.frames.size(); ++seq) {
+    const SealedFrames::Frame& frame = parts.frames[seq];
+    SLM_TRY(const auto opened, reader.open_frame(static_cast<int64_t>(seq), frame.calls, frame.sealed));
     put_bytes(out, as_bytes(opened.text));
     more = (opened.slices.back().flags & Slice::kMore) != 0;
   }
-  SLM_CHECK(in.done("a sealed file"));
   if (more || get_int(facts.as_object(), "bytes") != static_cast<int64_t>(out.size())) return bad("it was cut off");
   return out;
 }

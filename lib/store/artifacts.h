@@ -22,6 +22,16 @@ struct SealedFile {
 Status seal_artifact(Session& session, const SealedFile& file, ByteSpan plaintext);
 Result<Bytes> open_artifact(Session& session, const SealedFile& file);
 
+// A sealed file taken apart; views into its content. Errors: kIntegrity for anything that isn't such a file, whole.
+struct SealedFrames {
+  struct Frame {
+    ByteSpan calls, sealed;
+  };
+  Id16 group{};
+  std::vector<Frame> frames;
+};
+Result<SealedFrames> parse_sealed_file(const std::filesystem::path& path, std::string_view content);
+
 struct SealRow;
 // Hexadecimal digest of a seal's columns: in the signed facts of an artefact's entry, for its frames aren't in log.db.
 std::string seal_digest(const SealRow& seal);

@@ -168,7 +168,9 @@ struct VerifyOptions {
 };
 struct VerifyReport {
   int64_t n_batches = 0, n_frames = 0, n_identities = 0, n_grants = 0;
-  int64_t n_orphans = 0;  // encapsulations of batches that were never committed (a crash): harmless
+  int64_t n_orphans = 0;         // encapsulations of batches that were never committed (a crash): harmless
+  int64_t n_artifact_files = 0;  // sealed files found where their names lead, and whole
+  int64_t n_missing_files = 0;   // sealed once, and removed or made again since
   bool admin_checked = false;
   std::string head;  // "complete to head H, freshness not shown"
 };

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
+#include "core/file.h"
 #include "core/hash.h"
 #include "store/artifacts.h"
 #include "store/commit.h"
@@ -12,6 +14,8 @@
 
 namespace slm::store {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int64_t kHeadersAtOnce = 256;
 
@@ -28,7 +32,8 @@ Status check_pages(Database& db) {
 class Verifier {
  public:
   // Entries up to row n_last.
-  Verifier(Databases& db, const AdminLog& admin, int64_t n_last) : db_(db), admin_(admin), n_last_(n_last) {}
+  Verifier(const fs::path& dir, Databases& db, const AdminLog& admin, int64_t n_last)
+      : dir_(dir), db_(db), admin_(admin), n_last_(n_last) {}
 
   Status trail() {
     SLM_TRY(encapsulation_, db_.keys.prepare("SELECT enc FROM encapsulations WHERE grp = ? AND partition = ?"));
@@ -52,6 +57,7 @@ class Verifier {
     if (admin_named_ != admin_.n_entries())
       return fail(ErrorCode::kIntegrity, fmt::format("the trail names admin entries up to {}, the admin's log has {}",
                                                      admin_named_, admin_.n_entries()));
+    SLM_CHECK(all_files_known());
     SLM_CHECK(count("seals", "seal", 16, n_seals_));
     return count("frames", "frame", 32, report_.n_frames);
   }
@@ -97,10 +103,9 @@ class Verifier {
       case EntryKind::kAct:
         return act(entry, facts->as_object(), seals.size());
       case EntryKind::kArtefact:
-        // Its frames lie in a file, which may have been replaced since; the trail covers what it was.
         if (seals.size() != 1 || get_string(facts->as_object(), "seal") != seal_digest(seals[0]))
           return bad(entry, "its seal isn't the one signed");
-        return {};
+        return artefact(entry, {std::string(get_string(facts->as_object(), "name")), leaves, seals[0]});
       case EntryKind::kRaw:
         return calls(entry, leaves, seals, {Partition::kRawMeta, Partition::kRawBody});
       case EntryKind::kCurated:
@@ -121,6 +126,65 @@ class Verifier {
     const bool good = sha256(encapsulation_.blob(0)) == seal.enc_hash;
     encapsulation_.reset();
     return good ? Status{} : bad(entry, "an encapsulation was changed");
+  }
+
+  struct Artefact {
+    std::string name;
+    std::span<const Digest> leaves;
+    const SealRow& seal;
+  };
+  // An artefact's frames lie in a file that its name leads to. One that is gone, or was made again since, is counted.
+  Status artefact(const Entry& entry, const Artefact& made) {
+    const fs::path path = file_of(made.name);
+    if (path.empty()) {
+      ++report_.n_missing_files;
+      return {};
+    }
+    bool& matched = files_[path];
+    SLM_TRY(const std::string content, read_file(path));
+    SLM_TRY(const SealedFrames parts, parse_sealed_file(path, content));
+    if (parts.group != made.seal.group) {
+      ++report_.n_missing_files;
+      return {};
+    }
+    const ContextColumns context = context_of(entry, made.seal);
+    bool good = static_cast<int64_t>(parts.frames.size()) == made.seal.n_frames;
+    for (size_t i = 0; good && i < parts.frames.size(); ++i)
+      good = frame_leaf(frame_aad(context, static_cast<uint32_t>(i), parts.frames[i].calls), parts.frames[i].sealed,
+                        made.seal.enc_hash) == made.leaves[i];
+    if (!good) return fail(ErrorCode::kIntegrity, fmt::format("{} was changed", path.string()), "make it again");
+    matched = true;
+    ++report_.n_artifact_files;
+    return {};
+  }
+
+  // The steps name a sealed file by its place below artifacts/, with or without an ending of its own. Empty if none is
+  // there.
+  fs::path file_of(const std::string& name) const {
+    const fs::path below(name);
+    const bool inside =
+        !name.empty() && below.is_relative() && std::find(below.begin(), below.end(), fs::path("..")) == below.end();
+    std::error_code ec;
+    for (const char* ending : {"", ".sealed"}) {
+      const fs::path path = dir_ / "artifacts" / (name + ending);
+      if (inside && fs::is_regular_file(path, ec)) return path;
+    }
+    return {};
+  }
+
+  // A file under an artefact's name that no entry sealed is one that was changed.
+  Status all_files_known() {
+    for (const auto& [path, matched] : files_) {
+      if (matched) continue;
+      SLM_TRY(const std::string content, read_file(path));
+      SLM_TRY(const SealedFrames parts, parse_sealed_file(path, content));
+      SLM_TRY(Statement stmt, db_.log.prepare("SELECT max(seal) FROM seals WHERE grp = ?"));
+      SLM_TRY(const bool row, stmt.bind(1, ByteSpan(parts.group)).step());
+      if (!row || stmt.integer(0) >> 16 <= n_last_)
+        return fail(ErrorCode::kIntegrity, fmt::format("{} isn't a file that was sealed under its name", path.string()),
+                    "make it again");
+    }
+    return {};
   }
 
   // Init and grants are the admin's, and tie its log to the trail.
@@ -195,18 +259,20 @@ class Verifier {
     return out;
   }
 
+  const fs::path& dir_;
   Databases& db_;
   const AdminLog& admin_;
   const int64_t n_last_;
   Statement encapsulation_, frames_;
   VerifyReport report_;
+  std::map<fs::path, bool> files_;  // of artefacts; whether an entry sealed what is there
   int64_t n_seals_ = 0;
   uint32_t admin_named_ = 0;
 };
 
 }  // namespace
 
-Result<VerifyReport> verify_store(const std::filesystem::path& dir, const VerifyOptions& options) {
+Result<VerifyReport> verify_store(const fs::path& dir, const VerifyOptions& options) {
   SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
   SLM_CHECK(check_pages(db.log));
   SLM_CHECK(check_pages(db.keys));
@@ -222,7 +288,7 @@ Result<VerifyReport> verify_store(const std::filesystem::path& dir, const Verify
     return fail(ErrorCode::kWrongKey, fmt::format("this store's admin is {}, not {}", admin.admin().fingerprint(),
                                                   options.admin_fingerprint));
   SLM_CHECK(read_store_id(db.log, admin));
-  Verifier verifier(db, admin, head.n);
+  Verifier verifier(dir, db, admin, head.n);
   SLM_CHECK(verifier.trail());
   SLM_CHECK(verifier.keys(wraps, n_encapsulations));
   VerifyReport report = verifier.report();

@@ -235,6 +235,45 @@ TEST_F(VerifyTest, ReadersNoticeToo) {
   }
 }
 
+TEST_F(VerifyTest, FilesOfArtefactsAreChecked) {
+  const fs::path path = dir_ / "artifacts" / "cluster" / "ab" / "map.bin";
+  const fs::path ended = dir_ / "artifacts" / "finetune" / "cd" / "weights.sealed";
+  fs::create_directories(path.parent_path());
+  fs::create_directories(ended.parent_path());
+  auto trainer = open(Role::kTrainer).value();
+  ASSERT_OK(trainer->seal_file(path, "cluster/ab/map.bin", as_bytes(std::string(300000, 'x'))));
+  const std::string first = read_file(path).value();
+  ASSERT_OK(trainer->seal_file(ended, "finetune/cd/weights", as_bytes("weights")));
+  ASSERT_OK(trainer->seal_file(base_ / "out", "../../out", as_bytes("not looked for")));
+  const auto counts = [&] {
+    const auto report = verify_store(dir_);
+    EXPECT_TRUE(report.has_value()) << report.error().message;
+    using Counts = std::pair<int64_t, int64_t>;
+    return report ? Counts(report->n_artifact_files, report->n_missing_files) : Counts(-1, -1);
+  };
+  EXPECT_EQ(counts(), (std::pair<int64_t, int64_t>(2, 2))) << "the files of \"a\" and \"../../out\" lie elsewhere";
+
+  for (size_t at = 0; at < first.size(); at += std::max<size_t>(1, first.size() / 40)) {
+    std::string bad = first;
+    bad[at] = static_cast<char>(bad[at] ^ 4);
+    ASSERT_TRUE(write_file_atomic(path, bad));
+    SCOPED_TRACE(at);
+    EXPECT_CODE(verify_store(dir_), ErrorCode::kIntegrity);
+  }
+  for (const std::string& bad :
+       {first.substr(0, first.size() - 1), first + "x", std::string(), read_file(ended).value()}) {
+    ASSERT_TRUE(write_file_atomic(path, bad));
+    EXPECT_CODE(verify_store(dir_), ErrorCode::kIntegrity);
+  }
+  fs::remove(path);
+  EXPECT_EQ(counts(), (std::pair<int64_t, int64_t>(1, 3)));
+  // Made again: one of the two that were sealed under the name is there.
+  ASSERT_OK(trainer->seal_file(path, "cluster/ab/map.bin", as_bytes("again")));
+  EXPECT_EQ(counts(), (std::pair<int64_t, int64_t>(2, 3)));
+  ASSERT_TRUE(write_file_atomic(path, first));
+  EXPECT_EQ(counts(), (std::pair<int64_t, int64_t>(2, 3)));
+}
+
 // What is left of a batch is never taken for the whole: rows can go without any signature being wrong.
 class ShortReadTest : public StoreTest {
  protected:

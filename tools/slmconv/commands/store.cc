@@ -51,11 +51,15 @@ Result<Summary> run_verify(Context& context, const std::string& admin) {
                    {"n_identities", report.n_identities},
                    {"n_grants", report.n_grants},
                    {"n_orphans", report.n_orphans},
+                   {"n_artifact_files", report.n_artifact_files},
+                   {"missing", report.n_missing_files},
                    {"admin_checked", report.admin_checked},
                    {"head", report.head}};
   summary.lines = {
       fmt::format("{} entries, {} frames, {} identities, {} grants: all signatures, links and hashes hold",
                   report.n_batches, report.n_frames, report.n_identities, report.n_grants),
+      fmt::format("{} sealed files of artefacts are whole; {} were removed or made again since",
+                  report.n_artifact_files, report.n_missing_files),
       fmt::format("complete to head {}, freshness not shown", report.head),
       report.admin_checked ? "admin checked" : "admin not checked: --admin FINGERPRINT says whose store it must be"};
   if (report.n_orphans > 0)
