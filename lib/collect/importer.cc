@@ -19,7 +19,9 @@ using dialects::Dialect;
 using dialects::LoggedCall;
 
 constexpr std::string_view kWeightZero = "weight_0";
-constexpr unsigned kMaxDepth = 128;
+// A stored body is a few levels deeper than the record it came from, and must stay within parse_json's own bound, which
+// every reader of it uses.
+constexpr unsigned kMaxDepth = 96;
 
 void add_tally(std::map<std::string, Tally>& tallies, const std::string& name, const CallMeta& meta) {
   const bool room = tallies.size() < kMaxTallies || tallies.contains(name);
@@ -44,6 +46,7 @@ class Importer final : public dialects::CallSink {
  private:
   Status read_input(const Input& input);
   void read_record(const Input& input, const RecordReader::Record& record);
+  void read_value(const Input& input, int64_t line, json::value& value);
   void bad_record(const Input& input, int64_t line, std::string_view reason, std::string_view detail = {});
   void count_drop(std::string_view reason) { report_.dropped[std::string(reason)] += 1; }
   void count_call(const LoggedCall& logged);
@@ -83,6 +86,11 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
   // What was read before an interruption or a damaged disk is good; after an error of the store it isn't asked again.
   if (appender_ != nullptr && status_) {
     if (auto flushed = appender_->flush(); !flushed) status = std::move(flushed);
+  }
+  // Only now is known what another import stored meanwhile.
+  if (appender_ != nullptr) {
+    report_.n_added = appender_->n_added();
+    if (appender_->n_known() > 0) report_.dropped["already_stored"] = appender_->n_known();
   }
   progress_.finish();
   if (!status && status.error().code == ErrorCode::kInterrupted)
@@ -152,13 +160,25 @@ void Importer::read_record(const Input& input, const RecordReader::Record& recor
       bad_record(input, record.line, "invalid_utf8", fmt::format("{} bytes", record.n_bytes));
     return;
   }
-  dialect_ = forced_ != nullptr ? forced_ : dialects::recognise(*value);
+  // A line may be a list of records, if no dialect takes the list itself for one.
+  auto* list = value->if_array();
+  if (list == nullptr || list->empty() || dialects::recognise(*value) != nullptr)
+    return read_value(input, record.line, *value);
+  report_.n_records += static_cast<int64_t>(list->size()) - 1;
+  for (json::value& item : *list) {
+    read_value(input, record.line, item);
+    if (!status_ || interrupted()) return;
+  }
+}
+
+void Importer::read_value(const Input& input, int64_t line, json::value& value) {
+  dialect_ = forced_ != nullptr ? forced_ : dialects::recognise(value);
   if (dialect_ == nullptr) {
-    bad_record(input, record.line, "unknown_format", "no known dialect; --format forces one");
+    bad_record(input, line, "unknown_format", "no known dialect; --format forces one");
     return;
   }
-  const std::string_view reason = dialect_->parse(*value, *this);
-  if (!reason.empty()) bad_record(input, record.line, reason, fmt::format("as {}", dialect_->name));
+  const std::string_view reason = dialect_->parse(value, *this);
+  if (!reason.empty()) bad_record(input, line, reason, fmt::format("as {}", dialect_->name));
 }
 
 void Importer::bad_record(const Input& input, int64_t line, std::string_view reason, std::string_view detail) {
@@ -226,12 +246,7 @@ Status Importer::store_call(const LoggedCall& logged) {
   }
   call.meta = json::serialize(to_json(meta));
   call.body = json::serialize(to_json(body));
-  SLM_TRY(const bool added, appender_->add(std::move(call)));
-  if (added)
-    report_.n_added += 1;
-  else
-    count_drop("already_stored");
-  return {};
+  return appender_->add(std::move(call)).map([](bool) {});
 }
 
 }  // namespace

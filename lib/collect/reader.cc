@@ -131,8 +131,33 @@ Result<bool> RecordReader::fill() {
   return !at_end_;
 }
 
-// Looks at the beginning of the file: '[' opens an array; a first line that ends inside a value while the next line
-// doesn't open one is a value written over several lines; everything else is read line by line.
+// The buffer begins with '['. True if the array ends on the line where it begins, and another line follows. An array of
+// more than max_record_bytes is none that could be a record.
+Result<bool> RecordReader::first_line_is_an_array() {
+  ValueScanner scanner;
+  size_t at = 0;
+  for (;;) {
+    const size_t from = at;
+    at += scanner.feed(rest().substr(at));
+    if (rest().substr(from, at - from).find('\n') != std::string_view::npos || at > max_record_bytes_) return false;
+    if (scanner.done()) break;
+    SLM_TRY(const bool more, fill());
+    if (!more) return false;
+  }
+  for (bool line_ended = false;; ++at) {
+    while (at >= rest().size()) {
+      SLM_TRY(const bool more, fill());
+      if (!more) return false;
+    }
+    const char c = rest()[at];
+    if (!is_space(c)) return line_ended;
+    line_ended = line_ended || c == '\n';
+  }
+}
+
+// Looks at the beginning of the file: '[' opens an array, unless its line is a record; a first line that ends inside a
+// value while the next line doesn't open one is a value written over several lines; everything else is read line by
+// line.
 Status RecordReader::start() {
   started_ = true;
   while (buffer_.size() < kChunkBytes) {
@@ -150,7 +175,8 @@ Status RecordReader::start() {
   }
   const auto text = rest();
   if (text.front() == '[') {
-    layout_ = Layout::kArray;
+    SLM_TRY(const bool is_line, first_line_is_an_array());
+    if (!is_line) layout_ = Layout::kArray;
   } else if (text.front() == '{') {
     const size_t end = text.find('\n');
     const size_t next = end == std::string_view::npos ? end : text.find_first_not_of("\r\n", end);

@@ -1,5 +1,6 @@
 // Records of a log file, one at a time: lines of a JSONL file, elements of a file that is one JSON array, or JSON
-// values one after another over several lines. Which of these it is, the beginning of the file decides.
+// values one after another over several lines. Which of these it is, the beginning of the file decides: a first line
+// that is one whole array with another line behind it is a line like others.
 //
 // Memory: at most max_record_bytes and a read buffer, whatever the size of the file. A longer record is skipped and
 //   reported. In a JSONL file a broken line costs that line only; in an array a missing bracket or quote costs the rest
@@ -53,6 +54,7 @@ class RecordReader {
  private:
   Status start();
   Result<bool> fill();  // reads on; false at the end
+  Result<bool> first_line_is_an_array();
   Result<bool> next_line(Record& out);
   Result<bool> next_value(Record& out);
   Result<bool> skip_to_value();

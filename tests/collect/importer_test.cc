@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
 
 #include "call/call.h"
+#include "call/dialects/dialect.h"
 #include "collect/occurrences.h"
 #include "core/random.h"
 #include "memory_store.h"
@@ -111,6 +113,96 @@ TEST_F(ImporterTest, SecondImportAddsNone) {
   EXPECT_EQ(again->dropped.at("weight_0"), 1);
   EXPECT_EQ(store_.calls.size(), 22U);
   expect_adds_up(*again);
+}
+
+TEST_F(ImporterTest, CallsThatAnotherImportStoresMeanwhileAreKnown) {
+  std::string log;
+  for (int i = 0; i < 10; ++i) log += record(fmt::format("{}", i)) + "\n";
+  const auto path = write("a.jsonl", log);
+  MemoryStore other;
+  const auto inputs = expand_inputs({path});
+  ASSERT_TRUE(import_logs(*inputs, {}, {&other, nullptr, nullptr}).has_value());
+  store_.meanwhile = {other.calls[1].tag, other.calls[2].tag, other.calls[9].tag};
+  const auto report = import({path}, {.batch_calls = 4});
+  ASSERT_TRUE(report.has_value());
+  EXPECT_EQ(report->n_added, 7);
+  EXPECT_EQ(report->dropped.at("already_stored"), 3);
+  EXPECT_EQ(store_.calls.size(), 7U);
+  expect_adds_up(*report);
+}
+
+// Whatever is imported can be read back: a stored body is deeper than its record, and its readers have a bound.
+TEST_F(ImporterTest, TheDeepestRecordOfEveryDialectIsReadBack) {
+  constexpr size_t kDeepest = 96;
+  const std::string_view part = R"({"role":"user","content":[{"type":"text","text":"q","more":NEST}]})";
+  const std::string turns = fmt::format(R"([{},{{"role":"assistant","content":"a"}}])", part);
+  const std::map<std::string_view, std::vector<std::string>> places = {
+      {"openai_chat",
+       {fmt::format(
+            R"({{"request":{{"model":"m","messages":[{}]}},"response":{{"choices":[{{"message":{{"role":"assistant","content":"a"}}}}]}}}})",
+            part),
+        R"({"request":{"model":"m","messages":[{"role":"user","content":"q"}],"tools":[{"name":"f","parameters":NEST}]},"response":{"choices":[{"message":{"role":"assistant","content":"a"}}]}})"}},
+      {"messages",
+       {turns, fmt::format(R"({{"messages":{}}})", turns),
+        R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"tools":[{"name":"f","parameters":NEST}]})",
+        R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"functions":[{"name":"f","parameters":NEST}]})"}},
+      {"tau_bench", {fmt::format(R"({{"task_id":1,"reward":1.0,"trial":0,"traj":{}}})", turns)}}};
+  for (const auto& dialect : dialects::all()) ASSERT_TRUE(places.contains(dialect.name)) << dialect.name;
+  for (const auto& [dialect, records] : places)
+    for (const auto& text : records) {
+      const size_t at = text.find("NEST");
+      const auto depth = std::count_if(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                                       [](char c) { return c == '{' || c == '['; }) -
+                         std::count_if(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at),
+                                       [](char c) { return c == '}' || c == ']'; });
+      const auto with_depth = [&](size_t n) {
+        const size_t more = n - static_cast<size_t>(depth);
+        std::string out = text;
+        std::string nest = "1";
+        for (size_t i = 0; i < more; ++i) nest = "[" + nest + "]";
+        return out.replace(at, 4, nest) + "\n" + record("other") + "\n";
+      };
+      store_ = {};
+      const auto deepest = import({write("deep.jsonl", with_depth(kDeepest))});
+      ASSERT_TRUE(deepest.has_value()) << deepest.error().message;
+      EXPECT_EQ(deepest->n_bad, 0) << text;
+      EXPECT_EQ(deepest->dialects.at(std::string(dialect)).n_calls, dialect == "openai_chat" ? 2 : 1) << text;
+      ASSERT_EQ(store_.calls.size(), 2U);
+      EXPECT_NE(store_.calls[0].body.find("[[[[1]]]]"), std::string::npos) << "it is kept: " << text;
+      for (const auto& call : store_.calls) {
+        const auto body = parse_json(call.body);
+        ASSERT_TRUE(body.has_value()) << text << body.error().message;
+        EXPECT_TRUE(call_body_from_json(*body).has_value());
+      }
+      const auto deeper = import({write("deeper.jsonl", with_depth(kDeepest + 1))});
+      ASSERT_TRUE(deeper.has_value());
+      EXPECT_EQ(deeper->dropped.at("not_json"), 1) << text;
+    }
+}
+
+// A conversation a line, each a list of messages.
+TEST_F(ImporterTest, LinesMayBeListsOfMessages) {
+  const auto line = [](int i) {
+    return fmt::format(R"([{{"role":"user","content":"q {0}"}},{{"role":"assistant","content":"a {0}"}}])", i) + "\n";
+  };
+  const auto report = import({write("lists.jsonl", line(1) + line(2) + line(3))});
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->n_records, 3);
+  EXPECT_EQ(report->dialects.at("messages").n_calls, 3);
+  EXPECT_EQ(report->n_added, 3);
+  expect_adds_up(*report);
+}
+
+// Pages of records, a list a line.
+TEST_F(ImporterTest, LinesMayBeListsOfRecords) {
+  const auto path =
+      write("pages.jsonl", "[" + record("a") + "," + record("b") + "]\n[" + record("c") + ",{\"strange\":1}]\n[]\n");
+  const auto report = import({path});
+  ASSERT_TRUE(report.has_value()) << report.error().message;
+  EXPECT_EQ(report->n_records, 5);
+  EXPECT_EQ(report->n_added, 3);
+  EXPECT_THAT(report->dropped, ElementsAre(Pair("unknown_format", 2)));
+  expect_adds_up(*report);
 }
 
 TEST_F(ImporterTest, EqualCallsOfOneFileStayTwo) {

@@ -15,6 +15,7 @@ class MemoryStore final : public store::Store {
  public:
   std::vector<store::NewCall> calls;  // committed
   std::set<store::Tag> tags;
+  std::set<store::Tag> meanwhile;  // what another import commits while this one runs: seen when a batch is
   bool fail_adds = false;
 
   const std::filesystem::path& dir() const override { return dir_; }
@@ -64,6 +65,10 @@ class MemoryStore final : public store::Store {
       return true;
     }
     Status flush() override {
+      const auto known = static_cast<int64_t>(
+          std::erase_if(pending_, [&](const store::NewCall& call) { return store_.meanwhile.contains(call.tag); }));
+      n_added_ -= known;
+      n_known_ += known;
       for (auto& call : pending_) store_.calls.push_back(std::move(call));
       pending_.clear();
       return {};

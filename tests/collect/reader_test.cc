@@ -69,6 +69,25 @@ TEST(Reader, ArrayElements) {
   }
 }
 
+TEST(Reader, LinesThatAreLists) {
+  for (const size_t step : {size_t{1}, size_t{4}, size_t{1000}}) {
+    EXPECT_THAT(records_of("[{\"a\":\"]\"}]\n\n[2,3]\n{}\n", step),
+                ElementsAre("1:[{\"a\":\"]\"}]", "3:[2,3]", "4:{}"));
+    EXPECT_THAT(records_of("\n[]\r\n[1]", step), ElementsAre("2:[]", "3:[1]"));
+    // One array, however it is written.
+    EXPECT_THAT(records_of("[[1],[2]]\n\n \n", step), ElementsAre("1:[1]", "1:[2]"));
+    EXPECT_THAT(records_of("[1]  ", step), ElementsAre("1:1"));
+    EXPECT_THAT(records_of("[[1],\n[2]]\n[3]", step), ElementsAre("1:[1]", "2:[2]", "3:3"));
+    EXPECT_THAT(records_of("[[1]] [[2]]\n[[3]]", step), ElementsAre("1:[1]", "1:[2]", "2:[3]"));
+  }
+  // Longer than a record may be, so it is a file of records.
+  const std::string item = "\"" + std::string(3000, 'x') + "\"";
+  EXPECT_THAT(records_of("[" + item + "," + item + "]\n[1]", 100, 5000), ElementsAre("1:" + item, "1:" + item, "2:1"));
+  // A long first line is read no further than one record.
+  const std::string big = "[\"" + std::string(1 << 20, 'x') + "\"]";
+  EXPECT_THAT(records_of(big + "\n[1]"), ElementsAre("1:" + big, "2:[1]"));
+}
+
 TEST(Reader, ValuesOverSeveralLines) {
   for (const size_t step : {size_t{1}, size_t{1000}})
     EXPECT_THAT(records_of("{\n  \"a\": 1\n}\n{\n  \"b\": 2\n}\n", step),
