@@ -44,7 +44,7 @@ struct Report {
   std::vector<std::string> linked_groups;  // pseudonyms: fixed earlier on the test side, now known to repeat the other
   int64_t n_files = 0;                     // encoded files taken out of kept calls: nobody can look into them
   int64_t n_unmeasured = 0;                // values of the answer key that are too short to be looked for
-  int64_t n_over_limit = 0;                // matches that PCRE2 gave up
+  int64_t n_over_limit = 0;                // how often a pattern gave up; such calls are dropped as not_scanned
   std::vector<GateRow> gate;               // empty: not measured
 };
 

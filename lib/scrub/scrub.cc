@@ -13,7 +13,7 @@
 #include "scrub/fields.h"
 #include "scrub/filter/filter.h"
 #include "scrub/gate.h"
-#include "scrub/public_words.h"
+#include "scrub/public_phrases.h"
 #include "scrub/replace/text_scrubber.h"
 #include "scrub/sessions.h"
 
@@ -26,6 +26,7 @@ using store::Store;
 using store::StoredCall;
 
 constexpr uint8_t kKeep = 0;
+constexpr std::string_view kNotScanned = "not_scanned";  // a pattern gave up
 constexpr std::string_view kFilePlaceholder = "[FILE]";
 
 // What a raw call is before and after scrubbing, for the passes.
@@ -51,7 +52,7 @@ class Run {
 
   using RawVisitor = std::function<Status(int64_t index, StoredCall& stored, Call& call)>;
   Status each_raw(std::string_view purpose, const RawVisitor& visit);
-  Scope scope_of(uint32_t session, std::string_view name) const;
+  Scope scope_of(uint32_t session, std::string_view name);
   Status scrub_body(Call& call, uint32_t session, Scrubbed* typed);
   Status decide_one(int64_t index, Call& call);
   uint8_t reason_number(std::string_view reason);
@@ -66,7 +67,9 @@ class Run {
   Dedupe dedupe_;
   Sessions sessions_;
   std::unordered_set<CallId> curated_;
-  std::unordered_map<uint32_t, KnownValues> known_;  // by session
+  std::vector<KnownList> known_;        // by session
+  std::optional<KnownValues> at_hand_;  // of the session at hand
+  uint32_t session_at_hand_ = 0;
   int64_t n_raw_ = 0;
   std::vector<uint8_t> decisions_;  // by raw call: kKeep or the number of a reason
   std::vector<std::string> reasons_{""};
@@ -162,29 +165,30 @@ Status Run::each_raw(std::string_view purpose, const RawVisitor& visit) {
 }
 
 Status Run::learn() {
-  PublicWords shared;
+  PublicPhrases shared;
   const auto one = [&](int64_t, StoredCall&, Call& call) -> Status {
     const uint32_t session = sessions_.place(call.meta).session;
     shared.add(call.body, session);
-    KnownValues found;
-    KnownValues* known = &found;
-    if (const auto it = known_.find(session); it != known_.end()) known = &it->second;
+    if (known_.size() <= session) known_.resize(session + 1);
+    KnownList& known = known_[session];
     const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
-      if (field.kind == FieldKind::kText) scrubber_->learn(text, field.label, *known);
+      if (field.kind == FieldKind::kText) scrubber_->learn(text, field.label, known);
       return std::nullopt;
     };
-    SLM_CHECK(visit_fields(call.body, visit));
-    if (known == &found && !found.empty()) known_.emplace(session, std::move(found));
-    return {};
+    return visit_fields(call.body, visit);
   };
   SLM_CHECK(each_raw("names", one));
-  scrubber_->set_public_words(shared.words());
+  scrubber_->set_public_phrases(shared.phrases());
   return {};
 }
 
-Scope Run::scope_of(uint32_t session, std::string_view name) const {
-  const auto known = known_.find(session);
-  return {name, known == known_.end() ? nullptr : &known->second};
+Scope Run::scope_of(uint32_t session, std::string_view name) {
+  if (known_[session].empty()) return {name, nullptr};
+  if (!at_hand_ || session_at_hand_ != session) {
+    at_hand_ = scrubber_->known_values(known_[session]);
+    session_at_hand_ = session;
+  }
+  return {name, &*at_hand_};
 }
 
 // Replaces everything in the body. With `typed`, also gives what duplicates are compared by and tells the gate.
@@ -257,6 +261,11 @@ Status Run::decide_one(int64_t index, Call& call) {
   scrubber_->reset_counts();
   Scrubbed typed;
   SLM_CHECK(scrub_body(call, place.session, &typed));
+  if (scrubber_->gave_up() && !is_curated) {
+    decisions_[static_cast<size_t>(index)] = reason_number(kNotScanned);
+    if (gate_) gate_->end_call(false);
+    return {};
+  }
   const Sketch sketch = make_sketch(site, typed.input, typed.answer);
   const Dedupe::Verdict verdict = dedupe_.add({exact, &sketch, place.session, place.group});
   const bool repeated = verdict != Dedupe::Verdict::kNew && !options_.keep_duplicates && !is_curated;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "core/file.h"
 #include "dataset/view.h"
 #include "schema/artifacts.h"
+#include "scrub/public_phrases.h"
 #include "support/fake_store.h"
 #include "support/scrub_calls.h"
 
@@ -178,6 +180,112 @@ TEST_F(ScrubTest, TheDesksOwnNameStays) {
   }
   EXPECT_EQ(own, 25);
   EXPECT_EQ(orla, 0);
+}
+
+// Nothing but the desk's own name, as a whole and after greetings and signatures, is anybody's.
+TEST_F(ScrubTest, NamesInExamplesOfSharedPromptsAreNobodysLicence) {
+  const std::string prompt =
+      "You write for Brindlewick. Example: Dear Mary Johnson, your order is here. Kind regards,\nBrindlewick";
+  const auto add_call = [&](const std::string& session, std::string_view user, std::string_view answer) {
+    store_.add(test::make_call(session, user, answer, prompt));
+  };
+  for (int i = 0; i < 25; ++i)
+    add_call("s" + std::to_string(i), fmt::format("Draft {}", i * 104729),
+             fmt::format("Dear Mary Johnson, item {} is back. Kind regards,\nBrindlewick", i * 7919));
+  add_call("given", "My name is Mary Johnson and the lamp is broken",
+           "Dear Mary Johnson, sorry. Regards,\nBrindlewick");
+  add_call("label", "Refund it. Customer: Mary Johnson", "done, chairs and all");
+  add_call("part", "Who wrote about the table?", "Dear Mary, it was nobody that we know. Cheers,\nJohnson");
+  add_call("family", "Surname: Johnson. Where is my garden bench?", "Dear Mary Johnson, it is on its way.");
+  run();
+  int n_own = 0;
+  for (const Call& call : curated()) {
+    const std::string body = json::serialize(to_json(call.body));
+    const bool names_one = call.meta.session[0] != 's';
+    const std::string said = user_text(call) + "\n" + content_text(*answer_of(call.body));
+    if (names_one) {
+      EXPECT_EQ(said.find("Mary"), std::string::npos) << said;
+      EXPECT_EQ(said.find("Johnson"), std::string::npos) << said;
+    } else {
+      EXPECT_NE(body.find("Dear Mary Johnson, item"), std::string::npos) << body;
+    }
+    if (call.meta.session != "part" && call.meta.session != "label" && call.meta.session != "family")
+      n_own += said.ends_with("\nBrindlewick");
+  }
+  EXPECT_EQ(n_own, 26);
+}
+
+TEST(PublicPhrases, WholeRunsOfCapitalisedWords) {
+  EXPECT_EQ(capitalised_runs(
+                "You write for Brindlewick Garden Supply. Dear Mary Johnson, sign as \u201cOla van der Wick\u201d "
+                "or Zo\u00eb's Bakery; 'Anna-Lena'\nTomas"),
+            (std::vector<std::string>{"brindlewick garden supply", "mary johnson", "ola van der wick", "zo\u00eb",
+                                      "bakery", "anna-lena", "tomas"}));
+  EXPECT_EQ(capitalised_runs(""), std::vector<std::string>{});
+}
+
+// A text that a pattern gave up in may hold what nobody found, so the call is left out, and counted.
+TEST_F(ScrubTest, CallsThatAPatternGaveUpInAreDropped) {
+  options_.rules = *parse_rules("[[rule]]\nname = 'slow'\npattern = '(?:(?:a+)+)+$'\n", "r");
+  const std::string hard = std::string(64, 'a') + "!";
+  add("s1", hard + " and orla@acme.com", "ok");
+  add("s1", "an easy question", "ok, " + hard);
+  add("s2", hard + " and orla@acme.com", "ok");  // a copy is no better
+  add("s3", "another easy question about lamps", "fine");
+  add("s3", std::string(64, 'a'), "fine");
+  const ScrubResult result = run();
+  EXPECT_EQ(result.report.dropped, (std::map<std::string, int64_t>{{"not_scanned", 3}}));
+  EXPECT_EQ(result.report.n_in, 5);
+  EXPECT_EQ(result.report.n_out, 2);
+  EXPECT_GT(result.report.n_over_limit, 0);
+  for (const auto& stored : store_.stored(Space::kCurated)) EXPECT_EQ(stored.body.find("acme"), std::string::npos);
+}
+
+size_t heap_bytes() {
+  const auto info = ::mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+// Bytes of the heap at the end of the second pass, when everything that grows with the calls is held.
+class HeapAfterSecondPass : public Progress {
+ public:
+  size_t bytes = 0;
+  void start(std::string_view what, uint64_t) override { second_ = what == "scrub"; }
+  void advance(uint64_t, std::string_view) override {}
+  void finish() override {
+    if (second_) bytes = heap_bytes();
+  }
+  void note(std::string_view) override {}
+  void warn(std::string_view) override {}
+
+ private:
+  bool second_ = false;
+};
+
+TEST_F(ScrubTest, MemoryACallIsBounded) {
+  const auto bytes_with = [&](int n, bool names) {
+    test::FakeStore store(dir_ / fmt::format("m{}{}", n, names ? "n" : ""));
+    for (int i = 0; i < n; ++i)
+      store.add(test::make_call(
+          fmt::format("ses_{:032x}", i),
+          names ? fmt::format("I am Orla W{}, {:x}", std::string(1 + i % 9, 'x'), i * 0x9e3779b97f4a7c15ULL)
+                : fmt::format("where is {:x}", i * 0x9e3779b97f4a7c15ULL),
+          "ok"));
+    HeapAfterSecondPass heap;
+    options_.progress = &heap;
+    const size_t before = heap_bytes();
+    const auto result = run_scrub(store, options_);
+    EXPECT_TRUE(result && result->n_added > n * 99 / 100);
+    options_.progress = &null_progress();
+    return static_cast<double>(heap.bytes) - static_cast<double>(before);
+  };
+  if (heap_bytes() < 100000) GTEST_SKIP() << "another allocator";
+  for (const bool names : {false, true}) {
+    const double per_call = (bytes_with(12000, names) - bytes_with(4000, names)) / 8000;
+    fmt::print("{} bytes a call {} names\n", per_call, names ? "with" : "without");
+    EXPECT_GT(per_call, 200);
+    EXPECT_LT(per_call, names ? 1000 : 850);
+  }
 }
 
 TEST_F(ScrubTest, DropsByReasonAndAddsUp) {

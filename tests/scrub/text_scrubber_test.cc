@@ -33,6 +33,11 @@ class TextScrubberTest : public ::testing::Test {
     typed_ = out->typed;
     return out->text;
   }
+  KnownValues learn(std::string_view text) {
+    KnownList list;
+    scrubber_->learn(text, {}, list);
+    return scrubber_->known_values(list);
+  }
   Rules rules_;
   std::unique_ptr<Detector> detector_;
   std::unique_ptr<Ledger> ledger_;
@@ -112,8 +117,7 @@ TEST_F(TextScrubberTest, ManyValuesOfASessionStayApart) {
 }
 
 TEST_F(TextScrubberTest, NamesLinkTheirParts) {
-  KnownValues known;
-  scrubber_->learn("My name is Orla Thistlewick. Bye", {}, known);
+  const KnownValues known = learn("My name is Orla Thistlewick. Bye");
   const std::string full = scrub("Customer: Orla Thistlewick", "s1", &known);
   const std::string name = full.substr(10);
   const std::string given = name.substr(0, name.find(' ')), family = name.substr(name.find(' ') + 1);
@@ -133,15 +137,13 @@ TEST_F(TextScrubberTest, NamesLinkTheirParts) {
 }
 
 TEST_F(TextScrubberTest, NamesThatAreWordsStayWords) {
-  KnownValues known;
-  scrubber_->learn("My name is Grace Page.", {}, known);
+  const KnownValues known = learn("My name is Grace Page.");
   EXPECT_EQ(scrub("Grace period: see page 3", "s1", &known), "Grace period: see page 3");
   EXPECT_NE(scrub("I asked Grace about it", "s1", &known), "I asked Grace about it");
 }
 
 TEST_F(TextScrubberTest, KnownNumbersAreFoundWithoutContext) {
-  KnownValues known;
-  scrubber_->learn("my phone is 664 1234567", {}, known);
+  const KnownValues known = learn("my phone is 664 1234567");
   EXPECT_EQ(scrub("664-123-4567", "s1"), "664-123-4567");
   EXPECT_EQ(digits_of(scrub("664-123-4567", "s1", &known)), digits_of(scrub("my phone is 664 1234567", "s1")));
   EXPECT_NE(scrub("{\"n\": 6641234567}", "s1", &known), "{\"n\": 6641234567}");
@@ -186,8 +188,7 @@ TEST_F(TextScrubberTest, KeysOfJson) {
 }
 
 TEST_F(TextScrubberTest, NamesOfParametersStay) {
-  KnownValues known;
-  scrubber_->learn("My name is Orla Thistlewick.", {}, known);
+  const KnownValues known = learn("My name is Orla Thistlewick.");
   const std::function<bool(std::string_view)> is_code = [](std::string_view key) { return key == "orla"; };
   const std::string text = R"({"orla":"x","thistlewick":"Orla"})";
   const auto out = scrubber_->scrub(text, {}, {"s1", &known}, {.is_code = &is_code});

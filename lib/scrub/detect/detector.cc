@@ -25,7 +25,7 @@ struct Row {
   Run run = Run::kSearch;
   Pattern pattern;
   Validator check = nullptr;
-  bool by_context = false;
+  bool by_context = false, courtesy = false;
   int min_tokens = 1;
   Need need = Need::kNothing;
   uint32_t n_needed = 0;
@@ -143,7 +143,7 @@ struct Detector::Impl {
 
   void try_row(const Row& row, size_t index, std::string_view text, std::vector<Match>& out) const;
   bool accept(const Row& row, std::string_view text, size_t word_begin, Pattern::Match& match) const;
-  std::vector<Found> find(std::string_view text, std::string_view label, bool only_context) const;
+  std::vector<Found> find(std::string_view text, std::string_view label, bool* gave_up) const;
 };
 
 namespace {
@@ -193,6 +193,7 @@ Result<Detector> Detector::create(const std::vector<UserRule>& rules, const std:
     SLM_TRY(Pattern pattern, Pattern::compile(source.pattern, {.anchored = anchored}));
     Row row{.type = source.type, .run = source.run, .pattern = std::move(pattern), .check = source.check};
     row.by_context = source.by_context;
+    row.courtesy = source.courtesy;
     row.min_tokens = source.min_tokens;
     row.need = source.need;
     row.n_needed = source.n_needed;
@@ -255,7 +256,7 @@ void Detector::Impl::try_row(const Row& row, size_t index, std::string_view text
   n_over_limit += over ? 1 : 0;
 }
 
-std::vector<Found> Detector::Impl::find(std::string_view original, std::string_view label, bool only_context) const {
+std::vector<Found> Detector::Impl::find(std::string_view original, std::string_view label, bool* gave_up) const {
   // A label is put before the text and taken off the offsets again.
   std::string labelled;
   size_t n_label = 0;
@@ -284,10 +285,10 @@ std::vector<Found> Detector::Impl::find(std::string_view original, std::string_v
     }
   });
   const Profile profile = profile_of(text);
+  const int64_t n_before = n_over_limit;
   std::vector<Match> matches;
   for (size_t r = 0; r < rows.size(); ++r) {
     const Row& row = rows[r];
-    if (only_context && !row.by_context) continue;
     if ((row.has_words && !seen[r]) || profile.of(row.need) < row.n_needed) continue;
     try_row(row, r, text, matches);
   }
@@ -296,6 +297,7 @@ std::vector<Found> Detector::Impl::find(std::string_view original, std::string_v
     hits[r].clear();
   }
   touched.clear();
+  if (gave_up != nullptr && n_over_limit > n_before) *gave_up = true;
 
   // The earlier row wins; within one row the longer match.
   std::sort(matches.begin(), matches.end(), [](const Match& a, const Match& b) {
@@ -314,16 +316,13 @@ std::vector<Found> Detector::Impl::find(std::string_view original, std::string_v
   for (const auto& [at, m] : chosen) {
     const size_t begin = view.begin_in_original(m.begin), end = view.end_in_original(m.end);
     if (begin < n_label || end <= begin) continue;
-    out.push_back({begin - n_label, end - n_label, rows[m.row].type, rows[m.row].by_context});
+    out.push_back({begin - n_label, end - n_label, rows[m.row].type, rows[m.row].by_context, rows[m.row].courtesy});
   }
   return out;
 }
 
-std::vector<Found> Detector::find(std::string_view text, std::string_view label) const {
-  return impl_->find(text, label, false);
-}
-std::vector<Found> Detector::find_by_context(std::string_view text, std::string_view label) const {
-  return impl_->find(text, label, true);
+std::vector<Found> Detector::find(std::string_view text, std::string_view label, bool* gave_up) const {
+  return impl_->find(text, label, gave_up);
 }
 int64_t Detector::n_over_limit() const { return impl_->n_over_limit; }
 

@@ -34,12 +34,11 @@ class Detector {
   Detector& operator=(Detector&&) noexcept;
   ~Detector();
 
-  // What was found, in order, without overlaps. `label` is what the field is called where it says something (a JSON
-  // key: "customer_name", "phone"): it counts as a label before the text.
-  std::vector<Found> find(std::string_view text, std::string_view label = {}) const;
-  // The same, names only (a first pass over a session).
-  std::vector<Found> find_by_context(std::string_view text, std::string_view label = {}) const;
-  // Matches given up because a pattern needed too many steps: what they would have found was not.
+  // What was found, in order, without overlaps. `gave_up` (if asked for) becomes true if a pattern needed too many
+  // steps to search all of the text; what it would have found was not. `label` is what the field is called where it
+  // says something (a JSON key: "customer_name", "phone"): it counts as a label before the text.
+  std::vector<Found> find(std::string_view text, std::string_view label = {}, bool* gave_up = nullptr) const;
+  // How often a pattern gave up, since the beginning.
   int64_t n_over_limit() const;
 
  private:

@@ -1,6 +1,7 @@
 #include "scrub/detect/known.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "scrub/detect/names.h"
 #include "scrub/detect/normalise.h"
@@ -65,6 +66,29 @@ void KnownValues::add_entry(TypeIndex type, std::string folded, bool part) {
     wordless_.push_back(index);
   }
   entries_.push_back({type, std::move(folded), part});
+}
+
+void KnownList::add(TypeIndex type, std::string_view value, bool courtesy) {
+  const auto before = [](const KnownValue& a, const std::pair<TypeIndex, std::string_view>& b) {
+    return a.type != b.first ? a.type < b.first : std::string_view(a.value) < b.second;
+  };
+  const auto at = std::lower_bound(values_.begin(), values_.end(), std::pair(type, value), before);
+  if (at != values_.end() && at->type == type && at->value == value) {
+    at->courtesy = at->courtesy && courtesy;
+  } else if (values_.size() < kMaxValues) {
+    values_.insert(at, {std::string(value), type, courtesy});
+  }
+}
+
+KnownValues::KnownValues(const KnownList& list, const std::function<bool(const KnownValue&)>& leave_out) {
+  for (const KnownValue& known : list.values())
+    if (!leave_out || !leave_out(known)) add(known.type, known.value);
+}
+
+bool KnownValues::knows_part_of(std::string_view name) const {
+  const auto tokens = name_tokens(name);
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](std::string_view token) { return part_of(fold_case(token)) != nullptr; });
 }
 
 void KnownValues::add(TypeIndex type, std::string_view value) {

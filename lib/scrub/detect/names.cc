@@ -173,6 +173,8 @@ bool is_initial(std::string_view token) {
          (token.size() <= 6 && token.find('.') != std::string_view::npos);
 }
 
+bool is_stop_word(std::string_view token) { return stop_words().contains(fold_case(token)); }
+
 bool is_ordinary_word(std::string_view token) { return ordinary_words().contains(fold_case(token)); }
 
 bool valid_name(Candidate& c) {

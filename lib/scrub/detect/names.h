@@ -28,6 +28,8 @@ bool is_particle(std::string_view token);  // van, de, bin, …
 bool is_initial(std::string_view token);   // "J", "J."
 // A name that is an ordinary word too (Will, May, Grace): alone it counts only where no sentence begins.
 bool is_ordinary_word(std::string_view token);
+// A word that no name has ("Tuesday", "Team", "Dear").
+bool is_stop_word(std::string_view token);
 // ASCII lower case.
 std::string fold_case(std::string_view text);
 

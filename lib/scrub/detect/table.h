@@ -40,6 +40,7 @@ struct DetectorRow {
   uint8_t min_tokens = 1;     // person: words that a name needs here
   Need need = Need::kNothing;
   uint8_t n_needed = 0;
+  bool courtesy = false;  // person: a greeting or a signature, which a desk's own name may follow too
 };
 
 std::span<const DetectorRow> builtin_detectors();

@@ -49,6 +49,8 @@ struct Found {
   TypeIndex type = kEmail;
   // Found by what stands around it; elsewhere in the session the bare value counts as well.
   bool by_context = false;
+  // A name told by a greeting or a signature alone.
+  bool courtesy = false;
 };
 
 }  // namespace slm::scrub

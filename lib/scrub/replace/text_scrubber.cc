@@ -44,23 +44,32 @@ TextScrubber::TextScrubber(const Rules& rules, const Detector& detector, Surroga
 void TextScrubber::reset_counts() {
   counts_ = Counts{};
   counts_.by_type.resize(rules_->n_types());
+  gave_up_ = false;
 }
 
 const std::vector<Found>& TextScrubber::detect(std::string_view text, std::string_view label) {
   if (text.size() < kMemoLeast) {
-    scratch_ = detector_->find(text, label);
-    return scratch_;
+    scratch_.gave_up = false;
+    scratch_.found = detector_->find(text, label, &scratch_.gave_up);
+    gave_up_ = gave_up_ || scratch_.gave_up;
+    return scratch_.found;
   }
   std::string key(label);
   key.push_back('\0');
   key.append(text);
-  if (const auto it = memo_.find(key); it != memo_.end()) return it->second;
+  if (const auto it = memo_.find(key); it != memo_.end()) {
+    gave_up_ = gave_up_ || it->second.gave_up;
+    return it->second.found;
+  }
   if (memo_bytes_ + key.size() > kMemoBytes) {
     memo_.clear();
     memo_bytes_ = 0;
   }
   memo_bytes_ += key.size();
-  return memo_.emplace(std::move(key), detector_->find(text, label)).first->second;
+  Scan scan;
+  scan.found = detector_->find(text, label, &scan.gave_up);
+  gave_up_ = gave_up_ || scan.gave_up;
+  return memo_.emplace(std::move(key), std::move(scan)).first->second.found;
 }
 
 std::vector<Found> TextScrubber::find(std::string_view text, std::string_view label, const KnownValues* known) {
@@ -87,12 +96,11 @@ std::vector<Found> TextScrubber::find(std::string_view text, std::string_view la
     }
     std::sort(out.begin(), out.end(), [](const Found& a, const Found& b) { return a.begin < b.begin; });
   }
-  if (!public_words_.empty())
+  if (!public_phrases_.empty())
     std::erase_if(out, [&](const Found& f) {
-      if (f.type != kPerson) return false;
-      const auto tokens = name_tokens(text.substr(f.begin, f.end - f.begin));
-      return std::all_of(tokens.begin(), tokens.end(),
-                         [&](std::string_view token) { return public_words_.contains(fold_case(token)); });
+      if (!f.courtesy) return false;
+      const std::string_view name = text.substr(f.begin, f.end - f.begin);
+      return public_phrases_.contains(fold_case(name)) && (known == nullptr || !known->knows_part_of(name));
     });
   if (!rules_->allowed.empty())
     std::erase_if(out, [&](const Found& f) {
@@ -235,7 +243,7 @@ Result<ScrubbedText> TextScrubber::scrub(std::string_view text, std::string_view
   return scrub_any(text, label, scope, options, 0);
 }
 
-void TextScrubber::learn_any(std::string_view text, std::string_view label, KnownValues& known, int depth) {
+void TextScrubber::learn_any(std::string_view text, std::string_view label, KnownList& known, int depth) {
   if (depth < kMaxNesting && looks_like_json(text)) {
     if (const auto scalars = json_scalars(text)) {
       for (const JsonScalar& scalar : *scalars) {
@@ -255,11 +263,16 @@ void TextScrubber::learn_any(std::string_view text, std::string_view label, Know
     const std::string_view value = text.substr(f.begin, f.end - f.begin);
     if (rules_->allowed.contains(fold_case(value))) continue;
     const Normalised plain(value);
-    known.add(f.type, plain.text());
+    known.add(f.type, plain.text(), f.courtesy);
   }
 }
 
-void TextScrubber::learn(std::string_view text, std::string_view label, KnownValues& known) {
+KnownValues TextScrubber::known_values(const KnownList& list) const {
+  return KnownValues(list,
+                     [&](const KnownValue& v) { return v.courtesy && public_phrases_.contains(fold_case(v.value)); });
+}
+
+void TextScrubber::learn(std::string_view text, std::string_view label, KnownList& known) {
   learn_any(text, label, known, 0);
 }
 

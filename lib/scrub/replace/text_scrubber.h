@@ -62,12 +62,17 @@ class TextScrubber {
   Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);
   // The key of an object. What would be removed is masked instead, so that keys stay apart.
   Result<ScrubbedText> scrub_key(std::string_view key, const Scope& scope, const Options& options);
-  // Words that are no one's name here (folded): a find of a person made of them alone is left. See public_words.h.
-  void set_public_words(std::unordered_set<std::string> words) { public_words_ = std::move(words); }
+  // Names that are everyone's (public_phrases.h): what a greeting or a signature tells to be a person's is left if it
+  // is one of them, unless the session knows a part of it as somebody's.
+  void set_public_phrases(std::unordered_set<std::string> phrases) { public_phrases_ = std::move(phrases); }
   // Adds what the text's context words tell to `known`.
-  void learn(std::string_view text, std::string_view label, KnownValues& known);
+  void learn(std::string_view text, std::string_view label, KnownList& known);
+  // The session's values, but public phrases that only greetings and signatures tell.
+  KnownValues known_values(const KnownList& list) const;
 
   const Counts& counts() const { return counts_; }
+  // Whether a pattern gave up in a text since reset_counts(): then it may hold what nobody found.
+  bool gave_up() const { return gave_up_; }
   void reset_counts();
 
  private:
@@ -78,7 +83,7 @@ class TextScrubber {
                                  const Options& options, int depth);
   Result<ScrubbedText> scrub_plain(std::string_view text, std::string_view label, const Scope& scope,
                                    const Options& options, As as);
-  void learn_any(std::string_view text, std::string_view label, KnownValues& known, int depth);
+  void learn_any(std::string_view text, std::string_view label, KnownList& known, int depth);
   std::vector<Found> find(std::string_view text, std::string_view label, const KnownValues* known);
   const std::vector<Found>& detect(std::string_view text, std::string_view label);
   Result<std::string> replacement(const Found& found, std::string_view value, const Scope& scope, As as);
@@ -87,13 +92,18 @@ class TextScrubber {
   const Detector* detector_;
   SurrogateMaker surrogates_;
   Ledger* ledger_;
-  std::unordered_set<std::string> public_words_;
+  std::unordered_set<std::string> public_phrases_;
   Counts counts_;
+  bool gave_up_ = false;
   // Long texts come again and again (system prompts, the turns before in an agent loop): what was found in them is
   // kept, compared by the text itself, up to a bound.
-  std::unordered_map<std::string, std::vector<Found>> memo_;
+  struct Scan {
+    std::vector<Found> found;
+    bool gave_up = false;
+  };
+  std::unordered_map<std::string, Scan> memo_;
   size_t memo_bytes_ = 0;
-  std::vector<Found> scratch_;
+  Scan scratch_;
 };
 
 }  // namespace slm::scrub

@@ -92,8 +92,9 @@ Result<Summary> run_try(Context& context, const ScrubFlags& flags) {
   scrub::Ledger ledger;
   scrub::TextScrubber scrubber(rules, detector, key, ledger);
   const auto pieces = pieces_of(text);
-  scrub::KnownValues known;
-  for (const std::string_view piece : pieces) scrubber.learn(piece, {}, known);
+  scrub::KnownList list;
+  for (const std::string_view piece : pieces) scrubber.learn(piece, {}, list);
+  const scrub::KnownValues known(list);
 
   Summary summary;
   std::string shown;
@@ -114,6 +115,7 @@ Result<Summary> run_try(Context& context, const ScrubFlags& flags) {
     shown += out.typed;
     if (pieces.size() > 1) shown += '\n';
   }
+  if (scrubber.gave_up()) context.out->warn("a pattern gave up after too many steps: there may be more in this text");
   summary.n_in = summary.n_out;
   if (summary.n_out > 0) context.out->end_table();
   json::object found;
@@ -233,7 +235,8 @@ Result<Summary> run_scrub(Context& context, const ScrubFlags& flags) {
         fmt::format("{} calls were curated before under other settings and stay as they are", result.n_other_rules));
   if (result.report.n_over_limit > 0)
     context.out->warn(
-        fmt::format("{} texts have matches that took too many steps and were given up", result.report.n_over_limit));
+        fmt::format("patterns gave up {} times after too many steps; calls that this left unscanned are dropped",
+                    result.report.n_over_limit));
   if (result.report.n_files > 0)
     context.out->warn(
         fmt::format("{} encoded files were taken out: scrub looks into text only", result.report.n_files));
