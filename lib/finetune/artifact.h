@@ -1,10 +1,13 @@
 // What fine-tuning leaves behind: one sealed adapter a task, with its manifest. Other steps use this header alone.
 //
-// STORE/artifacts/finetune/<id>/{adapter_config.json.sealed, adapter_model.safetensors.sealed, manifest.json}; the
-// current one of a task is keyed by the task's id. Weights count as curated data, so both files lie sealed to the
-// trainer. The manifest: config.task, config.base (folder of the base model), config.base_digest (select::model_digest
-// of it),
-//   and the settings of the training; inputs.tasks (digest of the task map's manifest) and inputs.train (of the calls).
+// STORE/artifacts/finetune/<id>/{adapter_config.json.sealed, adapter_model.safetensors.sealed, metrics.jsonl,
+// manifest.json}; the current one of a task is keyed by the task's id. Weights count as curated data, so both adapter
+// files lie sealed to the trainer. metrics.jsonl lies open: a line {step, loss, rate, grad_norm} for each step and
+// {step, validation_loss, validation_accuracy} for each validation, numbers only, of the process that finished the
+// training (after --resume, the steps since the checkpoint); no digest covers it.
+// The manifest: config.task, config.base (folder of the base model), config.base_digest (select::model_digest of it),
+//   and the settings of the training; inputs.tasks (digest of the task map's manifest), inputs.train and
+//   inputs.validation (of the calls).
 // Errors: kManifestMismatch when a task has no adapter yet or files don't match their manifest; those of the store.
 #pragma once
 

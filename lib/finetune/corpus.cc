@@ -9,13 +9,13 @@
 
 namespace slm::finetune {
 
-Result<Sequence> read_corpus_line(std::string_view line, const text::Tokenizer& tokenizer, double prompt_weight) {
+Result<nn::Sequence> read_corpus_line(std::string_view line, const text::Tokenizer& tokenizer, double prompt_weight) {
   auto value = parse_json(line);
   if (!value || !value->is_object()) return fail(ErrorCode::kBadInput, "not a JSON object");
   const auto& object = value->get_object();
   const auto prompt = get_string(object, "prompt"), completion = get_string(object, "completion");
   const auto text = get_string(object, "text");
-  Sequence out;
+  nn::Sequence out;
   if (!completion.empty()) {
     out.ids = tokenizer.encode(prompt);
     out.n_prompt = out.ids.size();
@@ -53,7 +53,7 @@ Status CorpusSource::seek(const json::object& position) {
 
 Status CorpusSource::load_chunk() {
   next_ = at_;
-  std::vector<Sequence> sequences;
+  std::vector<nn::Sequence> sequences;
   std::string line;
   int64_t n_read = 0;
   while (n_read < options_.chunk_lines && next_.file < options_.files.size()) {
@@ -87,9 +87,9 @@ Status CorpusSource::load_chunk() {
 
   // Packed one row a batch, shuffled, then joined into micro-batches and steps.
   Prng prng(options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(at_.epoch * 1000003 + at_.chunk + 1));
-  prng.shuffle(std::span<Sequence>(sequences));
+  prng.shuffle(std::span<nn::Sequence>(sequences));
   const int64_t rows_per_step = std::max<int64_t>(1, options_.batch_tokens / options_.length);
-  auto rows = pack_rows(sequences, {options_.length, options_.length, false});
+  auto rows = nn::pack_rows(sequences, {options_.length, options_.length, false});
   prng.shuffle(std::span<nn::RowBatch>(rows));
   steps_.clear();
   for (size_t from = 0; from < rows.size(); from += static_cast<size_t>(rows_per_step)) {
@@ -97,7 +97,7 @@ Status CorpusSource::load_chunk() {
     std::vector<nn::RowBatch> step;
     const auto per_micro = static_cast<size_t>(std::max<int64_t>(1, options_.micro_tokens / options_.length));
     for (size_t a = from; a < to; a += per_micro)
-      step.push_back(join_rows(std::span<const nn::RowBatch>(rows).subspan(a, std::min(per_micro, to - a))));
+      step.push_back(nn::join_rows(std::span<const nn::RowBatch>(rows).subspan(a, std::min(per_micro, to - a))));
     steps_.push_back(std::move(step));
   }
   loaded_ = true;

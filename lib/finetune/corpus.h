@@ -3,15 +3,14 @@
 // batches.
 #pragma once
 
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "finetune/pack.h"
 #include "finetune/trainer.h"
+#include "nn/batch.h"
 #include "text/tokenizer.h"
 
 namespace slm::finetune {
@@ -27,7 +26,7 @@ struct CorpusOptions {
 };
 
 // Reads one line as a sequence. Errors: kBadInput naming the reason ("not JSON", "no text", …), never the text.
-Result<Sequence> read_corpus_line(std::string_view line, const text::Tokenizer& tokenizer, double prompt_weight);
+Result<nn::Sequence> read_corpus_line(std::string_view line, const text::Tokenizer& tokenizer, double prompt_weight);
 
 class CorpusSource : public BatchSource {
  public:

@@ -24,7 +24,7 @@ Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const 
   const fs::path path = o.held_out.empty() ? o.corpora.front() : o.held_out;
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(errno_error(path, "opening"));
-  std::vector<Sequence> sequences;
+  std::vector<nn::Sequence> sequences;
   std::string line;
   int64_t n = 0;
   while ((!o.held_out.empty() || n < o.n_held_out) && std::getline(in, line)) {
@@ -33,7 +33,7 @@ Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const 
     auto sequence = read_corpus_line(line, tokenizer, 0);
     if (sequence && static_cast<int64_t>(sequence->ids.size()) <= o.length) sequences.push_back(std::move(*sequence));
   }
-  return pack_rows(sequences, {o.length, o.micro_tokens, false});
+  return nn::pack_rows(sequences, {o.length, o.micro_tokens, false});
 }
 
 Status append_line(const fs::path& path, const json::object& line) {
@@ -65,7 +65,7 @@ Status write_model(const PretrainOptions& o, const json::value& config, const nn
 }
 
 // What a checkpoint must agree with.
-std::string identity_of(const PretrainOptions& o, const json::value& config) {
+std::string identity_of(const PretrainOptions& o, const json::value& config, bool bf16) {
   json::array files;
   for (const auto& path : o.corpora) {
     std::error_code ec;
@@ -78,6 +78,11 @@ std::string identity_of(const PretrainOptions& o, const json::value& config) {
                               {"micro_tokens", o.micro_tokens},
                               {"prompt_weight", o.prompt_weight},
                               {"n_held_out", o.held_out.empty() ? o.n_held_out : 0},
+                              {"rate", o.rate},
+                              {"final_rate", o.final_rate},
+                              {"warmup_steps", o.warmup_steps},
+                              {"weight_decay", o.weight_decay},
+                              {"compute", bf16 ? "bfloat16" : "float32"},
                               {"seed", o.seed}};
   return sha256_hex(canonical_json(settings));
 }
@@ -114,7 +119,7 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   train.seed = o.seed;
   train.validate_every = o.validate_every;
   train.checkpoint_every = o.save_every;
-  train.identity = identity_of(o, config_value);
+  train.identity = identity_of(o, config_value, bf16);
   Trainer trainer(decoder, source, train, clock);
   trainer.set_validation(held_out);
 

@@ -2,13 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/random.h"
 
 namespace slm::finetune {
 
-ShuffledSource::ShuffledSource(std::vector<Sequence> sequences, const Options& options)
+ShuffledSource::ShuffledSource(std::vector<nn::Sequence> sequences, const Options& options)
     : sequences_(std::move(sequences)), options_(options), order_(sequences_.size()) {
   order_epoch();
 }
@@ -20,18 +21,17 @@ void ShuffledSource::order_epoch() {
 }
 
 Result<std::vector<nn::RowBatch>> ShuffledSource::next() {
-  std::vector<Sequence> step;
-  while (static_cast<int64_t>(step.size()) < options_.batch) {
-    if (at_ == order_.size()) {
-      ++epoch_;
-      at_ = 0;
-      order_epoch();
-      if (!step.empty() && sequences_.size() >= static_cast<size_t>(options_.batch))
-        break;  // epochs don't share a step
-    }
-    step.push_back(sequences_[order_[at_++]]);
+  if (at_ == order_.size()) {
+    ++epoch_;
+    at_ = 0;
+    order_epoch();
   }
-  return pack_rows(step, {.row_length = 0, .max_tokens = options_.max_batch_tokens});
+  const size_t full = std::min(static_cast<size_t>(options_.batch), order_.size());
+  const size_t end = std::min(at_ + full, order_.size());
+  fullness_ = static_cast<double>(end - at_) / static_cast<double>(full);
+  std::vector<nn::Sequence> step;
+  while (at_ < end) step.push_back(sequences_[order_[at_++]]);
+  return nn::pack_rows(step, {.row_length = 0, .max_tokens = options_.max_batch_tokens});
 }
 
 json::object ShuffledSource::position() const { return {{"epoch", epoch_}, {"at", at_}}; }

@@ -1,10 +1,11 @@
-// Training batches from examples in memory: every epoch a new seeded order, `batch` examples a step.
+// Training batches from examples in memory: every epoch a new seeded order, `batch` examples a step. Epochs share no
+// step: the last one of an epoch holds what is left, and counts for as much of a full step.
 #pragma once
 
 #include <vector>
 
-#include "finetune/pack.h"
 #include "finetune/trainer.h"
+#include "nn/batch.h"
 
 namespace slm::finetune {
 
@@ -16,18 +17,21 @@ class ShuffledSource final : public BatchSource {
     uint64_t seed = 0;
   };
   // Requires: at least one sequence.
-  ShuffledSource(std::vector<Sequence> sequences, const Options& options);
+  ShuffledSource(std::vector<nn::Sequence> sequences, const Options& options);
+  static int64_t steps_per_epoch(int64_t n_sequences, int64_t batch) { return (n_sequences + batch - 1) / batch; }
   Result<std::vector<nn::RowBatch>> next() override;
+  double fullness() const override { return fullness_; }
   json::object position() const override;
   Status seek(const json::object& position) override;
 
  private:
   void order_epoch();
-  std::vector<Sequence> sequences_;
+  std::vector<nn::Sequence> sequences_;
   Options options_;
   std::vector<uint32_t> order_;
   int64_t epoch_ = 0;
   size_t at_ = 0;
+  double fullness_ = 1;
 };
 
 }  // namespace slm::finetune

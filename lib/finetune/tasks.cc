@@ -1,9 +1,11 @@
 #include "finetune/tasks.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "cluster/artifact.h"
 #include "core/file.h"
@@ -41,7 +43,7 @@ struct Setting {
 };
 
 struct Examples {
-  std::vector<Sequence> sequences;
+  std::vector<nn::Sequence> sequences;
   int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
   std::map<std::string, int64_t> dropped;
   std::string digest;  // of the rows asked for
@@ -50,7 +52,7 @@ struct Examples {
 struct TaskData {
   const cluster::TaskInfo* task = nullptr;
   Examples train, validation;
-  int64_t n_steps = 0;
+  int64_t steps_per_epoch = 0, n_steps = 0;
 };
 
 Result<Setting> prepare(const TaskContext& context) {
@@ -86,6 +88,10 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   return {};
 }
 
+uint32_t index_of(const Setting& setting, const cluster::TaskInfo& task) {
+  return static_cast<uint32_t>(&task - setting.tasks.map.tasks().data());
+}
+
 Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context, const Setting& setting,
                                                      const TaskChoice& choice) {
   std::vector<const cluster::TaskInfo*> out;
@@ -99,25 +105,25 @@ Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context,
   if (!choice.all) return out;
   for (const auto& task : setting.tasks.map.tasks()) {
     if (task.excluded || std::find(out.begin(), out.end(), &task) != out.end()) continue;
-    if (task.kind == score::TaskKind::kOpenText) {
-      context.progress.note(
-          fmt::format("{} ({}): left out: free text can't be measured; name it to train it all the same", task.id.value,
-                      task.name));
-      continue;
+    if (score::needs_truth(task.kind)) {
+      SLM_TRY(const bool has_truth, setting.view.units_have_truth(context.store, index_of(setting, task)));
+      if (!score::is_measurable(task.kind, has_truth)) {
+        context.progress.note(
+            fmt::format("{} ({}): left out: text can't be measured without the truth of every test call; name it to "
+                        "train it all the same",
+                        task.id.value, task.name));
+        continue;
+      }
     }
     out.push_back(&task);
   }
   return out;
 }
 
-size_t index_of(const Setting& setting, const cluster::TaskInfo& task) {
-  return static_cast<size_t>(&task - setting.tasks.map.tasks().data());
-}
-
 // Rows of one side, at most `limit` of them by keyed hash of the id, so that a limit picks no part of the log.
 Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting& setting, const cluster::TaskInfo& task,
                                       Side side, int64_t limit) {
-  auto rows = setting.view.select({.task = static_cast<uint32_t>(index_of(setting, task)), .side = side});
+  auto rows = setting.view.select({.task = index_of(setting, task), .side = side});
   if (limit <= 0 || static_cast<int64_t>(rows.size()) <= limit) return rows;
   std::vector<std::pair<std::string, uint32_t>> keyed;
   keyed.reserve(rows.size());
@@ -149,15 +155,20 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
       ++out.dropped["answer_wrong"];
       return {};
     }
-    SLM_TRY(auto example, base.codec->encode_example({call.body.messages, call.body.tools}, *answer));
-    if (example.ids.size() > context_length) {
+    auto example = base.codec->encode_example({call.body.messages, call.body.tools}, *answer);
+    if (!example && example.error().code != ErrorCode::kBadInput) return fail(std::move(example).error());
+    if (!example) {
+      ++out.dropped["template_refuses"];
+      return {};
+    }
+    if (example->ids.size() > context_length) {
       ++out.dropped["too_long"];
       return {};
     }
-    out.n_tokens += static_cast<int64_t>(example.ids.size());
-    out.n_completion += static_cast<int64_t>(example.ids.size() - example.n_prompt);
-    out.longest = std::max(out.longest, static_cast<int64_t>(example.ids.size()));
-    out.sequences.push_back({std::move(example.ids), example.n_prompt, 0});
+    out.n_tokens += static_cast<int64_t>(example->ids.size());
+    out.n_completion += static_cast<int64_t>(example->ids.size() - example->n_prompt);
+    out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
+    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0});
     return {};
   }));
   return out;
@@ -171,14 +182,20 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(const auto validation_rows, rows_of(context, setting, task, Side::kValidation, settings.max_validation));
   SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
-  if (data.train.sequences.empty())
+  if (data.train.sequences.empty()) {
+    std::vector<std::string> reasons;
+    for (const auto& [reason, n] : data.train.dropped) reasons.push_back(fmt::format("{} {}", n, reason));
     return fail(ErrorCode::kBadInput,
-                fmt::format("task {} ({}) has no call to train on: {} on the training side, none of use", task.id.value,
-                            task.name, data.train.n_in),
-                "slmconv report tasks");
-  const auto n = static_cast<double>(data.train.sequences.size());
+                fmt::format("task {} ({}) has no call to train on: {} on the training side{}{}", task.id.value,
+                            task.name, data.train.n_in, reasons.empty() ? "" : ": ", fmt::join(reasons, ", ")),
+                data.train.dropped.contains("template_refuses") || data.train.dropped.contains("too_long")
+                    ? "another model, by --base DIR"
+                    : "slmconv report tasks");
+  }
+  data.steps_per_epoch =
+      ShuffledSource::steps_per_epoch(static_cast<int64_t>(data.train.sequences.size()), settings.batch);
   data.n_steps =
-      std::max<int64_t>(1, std::llround(std::ceil(n * settings.epochs / static_cast<double>(settings.batch))));
+      std::max<int64_t>(1, std::llround(std::ceil(settings.epochs * static_cast<double>(data.steps_per_epoch))));
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
   return data;
 }
@@ -292,7 +309,7 @@ class TaskRun {
         {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
     Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
     trainer.set_validation(
-        pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
+        nn::pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {
@@ -378,7 +395,42 @@ Result<double> measure_speed(const TaskContext& context, const TaskData& data, c
   return last_s > first_s ? static_cast<double>(last_tokens - first_tokens) / (last_s - first_s) : 0.0;
 }
 
-std::string mask_of(const Sequence& s) { return fmt::format("-{} +{}", s.n_prompt, s.ids.size() - s.n_prompt); }
+// Special tokens by their text, others by their number only: they are the call's text.
+std::vector<std::string> spell(const model::Codec& codec, std::span<const int32_t> ids) {
+  std::vector<std::string> out;
+  size_t n_plain = 0;
+  const auto end_plain = [&] {
+    if (n_plain > 0) out.push_back(fmt::format("{}", n_plain));
+    n_plain = 0;
+  };
+  for (const int32_t& id : ids) {
+    const std::string text = codec.decode_text({&id, 1}, true);
+    if (text.empty() || !codec.decode_text({&id, 1}, false).empty()) {
+      ++n_plain;
+      continue;
+    }
+    end_plain();
+    out.push_back(text);
+  }
+  end_plain();
+  return out;
+}
+
+std::string mask_of(const model::Codec& codec, const nn::Sequence& s) {
+  const std::span<const int32_t> ids(s.ids);
+  auto masked = spell(codec, ids.first(s.n_prompt)), trained = spell(codec, ids.subspan(s.n_prompt));
+  constexpr size_t kShown = 6;  // of each side, nearest to the border and to the end
+  if (masked.size() > kShown) {
+    masked.erase(masked.begin(), masked.end() - kShown);
+    masked.insert(masked.begin(), "…");
+  }
+  if (trained.size() > kShown) {
+    trained.erase(trained.begin() + kShown / 2, trained.end() - kShown / 2);
+    trained.insert(trained.begin() + kShown / 2, "…");
+  }
+  return fmt::format("-{}: {} | +{}: {}", s.n_prompt, fmt::join(masked, " "), s.ids.size() - s.n_prompt,
+                     fmt::join(trained, " "));
+}
 
 }  // namespace
 
@@ -418,9 +470,8 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
     SLM_CHECK(load_weights(settings, base));
     SLM_TRY(const auto memory, memory_plan(base, data, settings));
     SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
-    const auto n = static_cast<double>(data.train.sequences.size());
-    const double tokens =
-        static_cast<double>(data.train.n_tokens) / n * static_cast<double>(settings.batch * data.n_steps);
+    const double tokens = static_cast<double>(data.train.n_tokens) * static_cast<double>(data.n_steps) /
+                          static_cast<double>(data.steps_per_epoch);
     plans.push_back({.task = task->id.value,
                      .name = task->name,
                      .n_examples = static_cast<int64_t>(data.train.sequences.size()),
@@ -434,7 +485,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
                      .n_parameters = memory.n_adapter_parameters,
                      .tokens_per_s = speed,
                      .minutes = speed > 0 ? tokens / speed / 60 : 0,
-                     .mask = mask_of(data.train.sequences.front())});
+                     .mask = mask_of(*base.codec, data.train.sequences.front())});
   }
   return plans;
 }

@@ -2,7 +2,8 @@
 // validation, seals the adapter.
 //
 // Examples are calls of the training side that succeeded; where the truth is kept and the logged answer is wrong, the
-// call is left out. Calls longer than the model's context are left out and counted, never cut.
+// call is left out. Calls that the model's chat template refuses (many refuse two messages of one role in a row) or
+// that are longer than its context are left out too, all counted, never cut.
 // Requires: a store opened as trainer, for writing; a task map; weights on disk.
 // Units: tokens; ratios in [0,1].
 // Errors: kBadInput (no such task, no examples), kUnsupportedModel, kInterrupted (a sealed checkpoint was left: go on
@@ -36,7 +37,7 @@ struct TaskSettings {
   double epochs = 3;
   int64_t max_steps = 0;                             // 0: as the epochs say
   int64_t max_examples = 0;                          // 0: all of the training side
-  int64_t max_validation = 256;                      // examples
+  int64_t max_validation = 256;                      // examples; 0: all
   int64_t max_batch_tokens = nn::kTrainBatchTokens;  // of a micro-batch
   int n_validations = 8;                             // spread over the run
   int patience = 3;                                  // validations without a better one
@@ -60,7 +61,9 @@ struct TaskPlan {
   int64_t memory_bytes = 0, n_parameters = 0;
   double tokens_per_s = 0;  // of two measured steps
   double minutes = 0;
-  // One example as the loss sees it: runs of masked ('-') and trained ('+') tokens, e.g. "-97 +23".
+  // One example as the loss sees it: how many tokens are masked ('-') and trained ('+'), then on each side special
+  // tokens by their text and runs of others by their number, e.g. with ChatML
+  // "-97: <|im_start|> 31 <|im_end|> 1 <|im_start|> 2 | +23: 22 <|im_end|>". Never the call's own text.
   std::string mask;
 };
 

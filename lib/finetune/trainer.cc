@@ -48,7 +48,7 @@ Result<StepReport> Trainer::one_step() {
     StepReport report;
     report.rate = learning_rate(options_.schedule, step_);
     report.loss = weight > 0 ? loss / weight : 0;
-    report.grad_norm = weight > 0 ? optimiser_.step(report.rate, weight) : 0;
+    report.grad_norm = weight > 0 ? optimiser_.step(report.rate, weight / source_.fullness()) : 0;
     ++step_;
     report.step = step_;
     report.n_steps = options_.schedule.n_steps;

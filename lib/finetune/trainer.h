@@ -2,7 +2,8 @@
 // checkpoints that continue exactly.
 //
 // A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
-//   micro-batches doesn't matter.
+//   micro-batches doesn't matter. Before clipping, its gradient is scaled by how full the step is, so that what is left
+//   over at the end of an epoch weighs no more than it would in a full step.
 // Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the
 // loss
 //   stops being finite; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
@@ -27,16 +28,18 @@ class BatchSource {
   virtual ~BatchSource() = default;
   // The micro-batches of the next step; never empty.
   virtual Result<std::vector<nn::RowBatch>> next() = 0;
+  // What next() gave last, as a share of a full step; in (0, 1].
+  virtual double fullness() const { return 1; }
   virtual json::object position() const = 0;
   virtual Status seek(const json::object& position) = 0;
 };
 
 struct StepReport {
-  int64_t step = 0, n_steps = 0;  // step counts from 1
-  double loss = 0;                // nats a token
-  double rate = 0, grad_norm = 0;
-  int64_t n_tokens = 0;     // seen so far
-  double tokens_per_s = 0;  // of this run
+  int64_t step = 0, n_steps = 0;   // step counts from 1
+  double loss = 0;                 // nats a token
+  double rate = 0, grad_norm = 0;  // the norm before clipping
+  int64_t n_tokens = 0;            // seen so far
+  double tokens_per_s = 0;         // of this run
   double seconds_left = 0;
 };
 struct ValidationReport {

@@ -2,11 +2,10 @@
 // disk.
 #include <gmock/gmock.h>
 
-#include <chrono>
-#include <thread>
+#include <sstream>
 
 #include "core/file.h"
-#include "core/progress.h"
+#include "support/interrupting.h"
 #include "tiny_pipeline.h"
 
 namespace slm::cli {
@@ -29,11 +28,29 @@ TEST_F(FinetuneCommand, DryRunSaysWhatItWouldDoAndTrainsNothing) {
   EXPECT_GT(*get_int(plans[0], "examples"), 50);
   EXPECT_GT(*get_int(plans[0], "tokens"), *get_int(plans[0], "trained"));
   EXPECT_GT(*get_number(plans[0], "GB"), 0);
-  EXPECT_THAT(std::string(get_string(plans[0], "mask")), testing::MatchesRegex("-[0-9]+ \\+[0-9]+"));
+  EXPECT_THAT(std::string(get_string(plans[0], "mask")),
+              testing::MatchesRegex("-[0-9]+: .*<.im_end.> [0-9]+ <.im_start.> [0-9]+ . .[0-9]+: [0-9]+ <.im_end.>"));
   EXPECT_EQ(get_bool(ran.last(), "changed"), false);
   int64_t n = *get_int(ran.last(), "n_out");
   for (const auto& reason : *get_object(ran.last(), "dropped")) n += reason.value().as_int64();
   EXPECT_EQ(n, get_int(ran.last(), "n_in"));
+}
+
+TEST_F(FinetuneCommand, ADryRunForPeopleShowsTheMasksBelowTheTable) {
+  const Ran ran = run({"finetune", "--all", "--lora", "--rank", "3", "--dry-run"}, {}, false);
+  ASSERT_EQ(ran.rc, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("special ones by name"));
+  EXPECT_THAT(ran.out, HasSubstr("<|im_end|>"));
+  for (const char* word : {"parcel", "invoice", "shipping", "Route"})
+    EXPECT_THAT(ran.out, testing::Not(HasSubstr(word)));
+}
+
+TEST_F(FinetuneCommand, NumbersOutOfRangeAreRefused) {
+  for (const char* flag : {"--max-validation", "--max-steps", "--max-examples", "--patience", "--validations", "--clip",
+                           "--alpha", "--checkpoint-every", "--epochs"})
+    EXPECT_EQ(run({"finetune", "--all", "--lora", "--dry-run", flag, "-1"}).rc, 2) << flag;
+  for (const char* flag : {"--alpha", "--epochs", "--batch"})
+    EXPECT_EQ(run({"finetune", "--all", "--lora", "--dry-run", flag, "0"}).rc, 2) << flag;
 }
 
 TEST_F(FinetuneCommand, TheSameSettingsAgainAreUnchanged) {
@@ -44,26 +61,46 @@ TEST_F(FinetuneCommand, TheSameSettingsAgainAreUnchanged) {
 
 TEST_F(FinetuneCommand, CtrlCLeavesASealedCheckpointThatResumeGoesOnFrom) {
   const std::string task = label_task();
-  const std::vector<std::string> settings = {"finetune",    task,      "--lora",   "--rank", "2",
-                                             "--max-steps", "300",     "--epochs", "1000",   "--validations",
-                                             "0",           "--dtype", "float32",  "--lr",   "1e-3"};
-  std::thread ctrl_c([] {
-    // Training has begun when the checkpoint's folder has something to hold; before that an interrupt leaves nothing.
-    std::this_thread::sleep_for(std::chrono::milliseconds(400));
-    interrupt_flag() = true;
-  });
-  const Ran stopped = run(settings);
-  ctrl_c.join();
+  const auto command = [&](const fs::path& store) -> std::vector<std::string> {
+    return {"--json",      "--store", store.string(), "--identity", (root_ / "keys").string(),
+            "finetune",    task,      "--lora",       "--rank",     "2",
+            "--max-steps", "120",     "--epochs",     "1000",       "--validations",
+            "8",           "--dtype", "float32",      "--lr",       "1e-3",
+            "--patience",  "0"};
+  };
+  // The same store, where nobody interrupts.
+  const fs::path calm = root_ / "calm";
+  fs::copy(root_ / "store", calm, fs::copy_options::recursive);
+  const Ran straight = run_cli(command(calm));
+  ASSERT_EQ(straight.rc, 0) << straight.out;
+  const std::string adapter(get_string(rows(straight).at(0), "adapter"));
+
+  std::istringstream in;
+  test::InterruptAt watched("\"done\":50,");
+  std::ostream out(&watched);
+  std::ostringstream err;
+  test::HastyClock clock;
+  const auto random = os_random();
+  const int rc = run_command_line(command(root_ / "store"), {in, out, err, false, 80}, clock, *random);
   interrupt_flag() = false;
-  ASSERT_EQ(stopped.rc, 130) << stopped.out;
-  EXPECT_THAT(stopped.out, HasSubstr("--resume"));
-  auto again = settings;
+  ASSERT_EQ(rc, 130) << watched.str() << err.str();
+  EXPECT_THAT(watched.str(), HasSubstr("--resume"));
+  const fs::path checkpoint = artefacts() / ("checkpoint." + task);
+  ASSERT_TRUE(fs::is_regular_file(checkpoint));
+  const std::string sealed = read_file(checkpoint).value();
+  EXPECT_GT(sealed.size(), 10'000u);  // weights and both moments
+  for (const char* word : {"lora_A", "q_proj", "identity", "optimiser_steps"})
+    EXPECT_EQ(sealed.find(word), std::string::npos) << word;
+
+  auto again = command(root_ / "store");
   again.emplace_back("--resume");
-  const Ran resumed = run(again);
-  ASSERT_EQ(resumed.rc, 0) << resumed.out;
-  EXPECT_EQ(get_bool(resumed.last(), "changed"), true);
-  EXPECT_EQ(get_int(rows(resumed).at(0), "steps"), 300);
-  EXPECT_FALSE(fs::exists(artefacts() / ("checkpoint." + task)));
+  std::ostringstream told;
+  ASSERT_EQ(run_command_line(again, {in, told, err, false, 80}, clock, *random), 0) << told.str();
+  EXPECT_THAT(told.str(), HasSubstr("going on from a checkpoint"));
+  EXPECT_THAT(told.str(), HasSubstr("\"done\":51,"));
+  EXPECT_THAT(told.str(), testing::Not(HasSubstr("\"done\":50,")));
+  EXPECT_THAT(told.str(), HasSubstr("\"adapter\":\"" + adapter + '"')) << "not what an uninterrupted run makes";
+  EXPECT_FALSE(fs::exists(checkpoint));
 }
 
 TEST_F(FinetuneCommand, NoTaskNoMethodNoSuchTask) {

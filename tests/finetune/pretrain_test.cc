@@ -123,8 +123,27 @@ TEST_F(PretrainTest, ChangedSettingsDoNotResume) {
   ASSERT_FALSE(pretrain(o, *clock, null_progress()));
   interrupt_flag() = false;
   o.resume = true;
-  o.length = 32;
-  EXPECT_EQ(pretrain(o, *clock, null_progress()).error().code, ErrorCode::kManifestMismatch);
+  const bool bf16 = o.compute == nn::DType::kBFloat16 || (o.compute == nn::DType::kAuto && nn::cpu_has_bf16());
+  const std::pair<const char*, std::function<void(PretrainOptions&)>> changes[] = {
+      {"length", [](auto& c) { c.length = 32; }},
+      {"rate", [](auto& c) { c.rate *= 2; }},
+      {"final rate", [](auto& c) { c.final_rate = 0.5; }},
+      {"warm-up", [](auto& c) { c.warmup_steps += 1; }},
+      {"weight decay", [](auto& c) { c.weight_decay = 0.2; }},
+      {"type", [&](auto& c) { c.compute = bf16 ? nn::DType::kFloat32 : nn::DType::kBFloat16; }},
+      {"seed", [](auto& c) { c.seed += 1; }},
+      {"steps", [](auto& c) { c.n_steps += 1; }}};
+  for (const auto& [what, change] : changes) {
+    auto changed = o;
+    change(changed);
+    const auto result = pretrain(changed, *clock, null_progress());
+    ASSERT_FALSE(result) << what;
+    EXPECT_EQ(result.error().code, ErrorCode::kManifestMismatch) << what;
+  }
+  // What only says when to write and measure may change.
+  o.save_every += 1;
+  o.log_every += 1;
+  EXPECT_TRUE(pretrain(o, *clock, null_progress()));
 }
 
 TEST_F(PretrainTest, TheSourceRepeatsItsCorporaAndReturnsToAPosition) {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "core/random.h"
-#include "finetune/pack.h"
 #include "finetune/trainer.h"
+#include "nn/batch.h"
 
 namespace slm::testing {
 
@@ -19,19 +19,18 @@ class ToySource final : public finetune::BatchSource {
   // Counting upwards: something to learn.
   std::vector<nn::RowBatch> batches(int64_t step) const {
     Prng prng(static_cast<uint64_t>(step) + 77);
-    std::vector<finetune::Sequence> sequences(6);
+    std::vector<nn::Sequence> sequences(6);
     for (auto& s : sequences) {
       const auto first = static_cast<int64_t>(prng.below(static_cast<uint64_t>(vocab_)));
       const auto n = static_cast<int64_t>(6 + prng.below(10));
       for (int64_t t = 0; t < n; ++t) s.ids.push_back(static_cast<int32_t>((first + t) % vocab_));
       s.n_prompt = 2;
     }
-    if (n_micro_ == 1) return finetune::pack_rows(sequences, {32, 1 << 20});
+    if (n_micro_ == 1) return nn::pack_rows(sequences, {32, 1 << 20});
     std::vector<nn::RowBatch> out;
     for (int i = 0; i < n_micro_; ++i) {
       const auto share = sequences.size() / static_cast<size_t>(n_micro_);
-      for (auto& b :
-           finetune::pack_rows(std::span(sequences).subspan(static_cast<size_t>(i) * share, share), {0, 1 << 20}))
+      for (auto& b : nn::pack_rows(std::span(sequences).subspan(static_cast<size_t>(i) * share, share), {0, 1 << 20}))
         out.push_back(std::move(b));
     }
     return out;

@@ -142,11 +142,11 @@ TEST_F(TrainerTest, StopsEarlyAndPutsTheBestBack) {
   o.patience = 2;
   Trainer trainer(decoder, source, o, *clock);
   // Validation on noise: learning to count makes it worse soon.
-  std::vector<finetune::Sequence> noise(8);
+  std::vector<nn::Sequence> noise(8);
   Prng prng(1);
   for (auto& s : noise)
     for (int t = 0; t < 10; ++t) s.ids.push_back(static_cast<int32_t>(prng.below(53)));
-  const auto validation = finetune::pack_rows(noise, {0, 1 << 20});
+  const auto validation = nn::pack_rows(noise, {0, 1 << 20});
   trainer.set_validation(validation);
   std::vector<finetune::ValidationReport> seen;
   TrainHooks hooks;
@@ -270,6 +270,31 @@ TEST(Schedule, WarmsUpAndFollowsACosine) {
   EXPECT_NEAR(learning_rate(s, 54), 1.1, 1e-12);  // half way: the mean of 2.0 and 0.2
   EXPECT_NEAR(learning_rate(s, 104), 0.2, 1e-12);
   EXPECT_NEAR(learning_rate(s, 1000), 0.2, 1e-12);
+}
+
+// The first step's gradient scales with how full the step is; its loss is the mean of its own tokens either way.
+TEST_F(TrainerTest, AShortStepCountsForItsShare) {
+  struct Part final : finetune::BatchSource {
+    explicit Part(double share_of_full) : share(share_of_full) {}
+    Result<std::vector<nn::RowBatch>> next() override { return toy.next(); }
+    double fullness() const override { return share; }
+    json::object position() const override { return {}; }
+    Status seek(const json::object&) override { return {}; }
+    ToySource toy;
+    double share;
+  };
+  finetune::StepReport reports[2];
+  for (int i = 0; i < 2; ++i) {
+    auto decoder = full();
+    Part source(i == 0 ? 1.0 : 0.25);
+    Trainer trainer(decoder, source, options(1), *clock);
+    TrainHooks hooks;
+    hooks.on_step = [&](const finetune::StepReport& report) { reports[i] = report; };
+    ASSERT_TRUE(trainer.run(hooks));
+  }
+  EXPECT_GT(reports[0].grad_norm, 0.01);
+  EXPECT_NEAR(reports[1].grad_norm, 0.25 * reports[0].grad_norm, 1e-6);
+  EXPECT_EQ(reports[1].loss, reports[0].loss);
 }
 
 }  // namespace

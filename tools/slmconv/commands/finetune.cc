@@ -26,13 +26,23 @@ Result<std::unique_ptr<store::Store>> open_store(Context& context) {
 Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
   Summary summary;
   double minutes = 0;
+  std::vector<std::string> masks;
   for (const auto& plan : plans) {
-    json::object row{{"task", plan.task},           {"name", plan.name},
-                     {"examples", plan.n_examples}, {"valid", plan.n_validation},
-                     {"tokens", plan.n_tokens},     {"trained", plan.n_completion_tokens},
-                     {"longest", plan.longest},     {"steps", plan.n_steps},
-                     {"mask", plan.mask},           {"tok/s", std::round(plan.tokens_per_s)},
-                     {"min", plan.minutes},         {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
+    json::object row{{"task", plan.task},
+                     {"name", plan.name},
+                     {"examples", plan.n_examples},
+                     {"valid", plan.n_validation},
+                     {"tokens", plan.n_tokens},
+                     {"trained", plan.n_completion_tokens},
+                     {"longest", plan.longest},
+                     {"steps", plan.n_steps},
+                     {"tok/s", std::round(plan.tokens_per_s)},
+                     {"min", plan.minutes},
+                     {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
+    if (context.out->is_json())
+      row["mask"] = plan.mask;
+    else
+      masks.push_back(fmt::format("  {}  {}", plan.task, plan.mask));
     context.out->row(row);
     summary.n_in += plan.n_examples;
     summary.n_out += plan.n_examples;
@@ -44,6 +54,11 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
   }
   context.out->end_table();
   summary.extra["minutes"] = minutes;
+  if (!masks.empty()) {
+    summary.lines.emplace_back(
+        "an example of each: masked (-) and trained (+) tokens, special ones by name, others counted");
+    summary.lines.insert(summary.lines.end(), masks.begin(), masks.end());
+  }
   summary.lines.push_back(fmt::format("nothing was trained; all of it would take about {:.1f} minutes", minutes));
   return summary;
 }
@@ -91,12 +106,15 @@ void add_finetune(CLI::App& app, Context& context) {
   auto* sub = app.add_subcommand("finetune", "Train one adapter a task from its curated calls (S5)");
   auto o = std::make_shared<Options>();
   auto& s = o->settings;
+  const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
   sub->add_option("task", o->choice.tasks, "Tasks by id or name");
-  sub->add_flag("--all", o->choice.all, "Every task that can be measured");
+  sub->add_flag("--all", o->choice.all,
+                "Every task that can be measured: text only where the truth of every test call is kept");
   sub->add_flag("--lora", o->lora, "Low-rank adapters");
   sub->add_option("--base", o->base, "Model directory (default: what select chose)")->check(CLI::ExistingDirectory);
   sub->add_option("--rank", s.lora.rank, "LoRA rank")->check(CLI::Range(1, 4096));
-  sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank");
+  sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank")
+      ->check(CLI::Range(1e-6, 1e6));
   sub->add_option("--dropout", s.lora.dropout, "Dropout of the adapters' input")->check(CLI::Range(0.0, 0.95));
   sub->add_option("--targets", s.lora.targets, "Linears to adapt (default: all seven)")
       ->delimiter(',')
@@ -105,18 +123,24 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_option("--lr", s.learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--warmup", s.warmup_ratio, "Share of the steps spent warming up")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--weight-decay", s.weight_decay, "AdamW weight decay")->check(CLI::Range(0.0, 1.0));
-  sub->add_option("--clip", s.clip_norm, "Largest gradient norm; 0: off");
+  sub->add_option("--clip", s.clip_norm, "Largest gradient norm; 0: not clipped")->check(CLI::Range(0.0, 1e6));
   sub->add_option("--batch", s.batch, "Examples a step")->check(CLI::Range(1, 1 << 20));
-  sub->add_option("--epochs", s.epochs, "Passes over the examples")->check(CLI::PositiveNumber);
-  sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say");
-  sub->add_option("--max-examples", s.max_examples, "Examples a task at most; 0: all");
-  sub->add_option("--max-validation", s.max_validation, "Validation examples a task at most");
+  sub->add_option("--epochs", s.epochs, "Passes over the examples; the last step of each may be short")
+      ->check(CLI::Range(1e-3, 1e6));
+  sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say")->check(not_negative);
+  sub->add_option("--max-examples", s.max_examples, "Examples a task at most; 0: all")->check(not_negative);
+  sub->add_option("--max-validation", s.max_validation,
+                  "Validation examples a task at most; 0: all (--validations 0: no validation)")
+      ->check(not_negative);
   sub->add_option("--batch-tokens", s.max_batch_tokens, "Tokens of a micro-batch at most")
       ->check(CLI::Range(16, 1 << 24));
-  sub->add_option("--validations", s.n_validations, "Validations spread over a run; 0: none");
-  sub->add_option("--patience", s.patience, "Validations without a better one before stopping; 0: never stop early");
+  sub->add_option("--validations", s.n_validations, "Validations spread over a run; 0: none")
+      ->check(CLI::Range(0, 10'000));
+  sub->add_option("--patience", s.patience, "Validations without a better one before stopping; 0: never stop early")
+      ->check(CLI::Range(0, 10'000));
   sub->add_option("--checkpoint-every", s.checkpoint_every,
-                  "Steps between sealed checkpoints; 0: only when interrupted");
+                  "Steps between sealed checkpoints; 0: only when interrupted")
+      ->check(not_negative);
   sub->add_option("--seed", s.seed, "Seed of initialisation and order");
   sub->add_option("--dtype", o->dtype, "Type of the base's matrix products")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));

@@ -92,7 +92,8 @@ void add_models_pretrain(CLI::App& models, Context& context) {
   sub->add_option("--dtype", flags->compute, "Of matrix products")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   sub->add_option("--store-dtype", flags->stored, "Of the weight file")->check(CLI::IsMember({"float32", "bfloat16"}));
-  sub->add_flag("--resume", o.resume, "Continue from the checkpoint in --out, with the same flags");
+  sub->add_flag("--resume", o.resume,
+                "Continue from the checkpoint in --out; with the same flags, save how often to write and measure");
   context.on(sub, "models pretrain", [&context, flags] { return run_pretrain(context, *flags); });
 }
 

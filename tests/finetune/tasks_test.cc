@@ -1,0 +1,190 @@
+// Choosing tasks and examples: what is left out and counted, what --all takes, what a dry run shows of the mask.
+#include "finetune/tasks.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "cluster/cluster.h"
+#include "core/random.h"
+#include "model/test_model.h"
+#include "support/fake_store.h"
+
+namespace slm::finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::MatchesRegex;
+
+// Refuses two messages of the same role in a row, as many published templates do.
+const std::string kStrictTemplate = std::string(
+                                        "{%- set seen = namespace(role='') -%}{%- for m in messages -%}"
+                                        "{%- if m.role == seen.role -%}{{- raise_exception('roles must alternate') -}}"
+                                        "{%- endif -%}{%- set seen.role = m.role -%}{%- endfor -%}") +
+                                    model::kChatTemplate;
+
+class Notes final : public Progress {
+ public:
+  void start(std::string_view, uint64_t) override {}
+  void advance(uint64_t, std::string_view) override {}
+  void finish() override {}
+  void note(std::string_view line) override { lines.emplace_back(line); }
+  void warn(std::string_view line) override { lines.emplace_back(line); }
+  std::vector<std::string> lines;
+};
+
+Call make(std::string_view system, std::string_view user, std::string_view answer, int i) {
+  Call call;
+  call.meta.session = fmt::format("{}-{}", system.substr(0, 8), i);
+  call.meta.model = "gpt-4o";
+  call.meta.split = i % 10 == 0 ? "validation" : i % 10 <= 3 ? "test" : "train";
+  call.body.messages = {json::object{{"role", "system"}, {"content", system}},
+                        json::object{{"role", "user"}, {"content", user}}};
+  call.body.choices = {json::object{{"message", json::object{{"role", "assistant"}, {"content", answer}}}}};
+  return call;
+}
+
+class FinetuneTasks : public testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = scratch_dir("finetune_tasks");
+    fs::create_directories(dir_ / "artifacts/cluster");
+    store_ = std::make_unique<test::FakeStore>(dir_);
+    base_ = model::make_model_dir("finetune_tasks_base", kStrictTemplate);
+    model::write_random_weights(base_, 5);
+  }
+  void TearDown() override {
+    fs::remove_all(dir_);
+    fs::remove_all(base_);
+  }
+
+  // 40 calls of a router; every `double_every`-th has two messages of the user in a row (0: none).
+  void add_router(int double_every) {
+    for (int i = 0; i < 40; ++i) {
+      Call call = make(kRouter, fmt::format("{} case {}", i % 2 ? "parcel late" : "bill wrong", i),
+                       i % 2 ? "shipping" : "billing", i);
+      if (double_every > 0 && i % double_every == 0)
+        call.body.messages.push_back(json::object{{"role", "user"}, {"content", "are you there"}});
+      add(std::move(call));
+    }
+  }
+  void add(Call call) { store_->add(std::move(call), store::Store::Space::kCurated); }
+  void cluster() {
+    cluster::ClusterOptions options;
+    options.clock = clock_.get();
+    const auto result = cluster::run_cluster(*store_, options);
+    ASSERT_TRUE(result) << result.error().message;
+    for (const auto& task : result->tasks) kinds_[task.id.value] = task.kind;
+  }
+  TaskSettings settings() const {
+    TaskSettings out;
+    out.base = base_;
+    out.lora.rank = 2;
+    out.dtype = nn::DType::kFloat32;
+    return out;
+  }
+  Result<std::vector<TaskPlan>> plan(const TaskSettings& settings) {
+    return plan_tasks({*store_, *clock_, notes_}, {{}, true}, settings);
+  }
+
+  static constexpr std::string_view kRouter = "Route the message: answer shipping or billing and no more.";
+  fs::path dir_, base_;
+  std::unique_ptr<test::FakeStore> store_;
+  std::unique_ptr<Clock> clock_ = system_clock();
+  Notes notes_;
+  std::map<std::string, score::TaskKind> kinds_;
+};
+
+TEST_F(FinetuneTasks, CallsThatTheTemplateRefusesAreLeftOutAndCounted) {
+  add_router(4);  // 10 of 40; on the training side (i % 10 ≥ 4): 4, 8, 16, 24, 28, 36 of 24
+  cluster();
+  auto s = settings();
+  s.max_steps = 2;
+  const auto plans = plan(s);
+  ASSERT_TRUE(plans) << plans.error().message;
+  ASSERT_EQ(plans->size(), 1u);
+  EXPECT_EQ(plans->front().n_examples, 18);
+  EXPECT_THAT(plans->front().dropped, ElementsAre(std::pair("template_refuses", 6)));
+  const auto trained = finetune_tasks({*store_, *clock_, notes_}, {{}, true}, s);
+  ASSERT_TRUE(trained) << trained.error().message;
+  EXPECT_EQ(trained->front().manifest.n_in, 24);
+  EXPECT_EQ(trained->front().manifest.n_out, 18);
+  EXPECT_THAT(trained->front().manifest.dropped, ElementsAre(std::pair("template_refuses", 6)));
+}
+
+TEST_F(FinetuneTasks, NothingLeftSaysWhyWithTheCounts) {
+  add_router(1);
+  cluster();
+  const auto plans = plan(settings());
+  ASSERT_FALSE(plans);
+  EXPECT_EQ(plans.error().code, ErrorCode::kBadInput);
+  EXPECT_THAT(plans.error().message, HasSubstr("24 on the training side: 24 template_refuses"));
+  EXPECT_THAT(plans.error().hint, HasSubstr("--base"));
+}
+
+// The mask begins after the generation prompt and the end of the turn is trained: both can be seen.
+TEST_F(FinetuneTasks, APlanShowsWhichTokensTrain) {
+  add_router(0);
+  cluster();
+  const auto plans = plan(settings());
+  ASSERT_TRUE(plans) << plans.error().message;
+  const std::string& mask = plans->front().mask;
+  EXPECT_THAT(mask, MatchesRegex("-[0-9]+: … <.im_start.> [0-9]+ <.im_end.> [0-9]+ <.im_start.> [0-9]+ "
+                                 ". .[0-9]+: [0-9]+ <.im_end.>"));
+  for (const char* word : {"parcel", "bill", "case", "shipping", "assistant"})
+    EXPECT_THAT(mask, testing::Not(HasSubstr(word)));
+}
+
+TEST_F(FinetuneTasks, StepsAreWholeEpochs) {
+  add_router(0);  // 24 examples
+  cluster();
+  auto s = settings();
+  for (const auto& [batch, epochs, steps] : {std::tuple{16, 3.0, 6}, {8, 2.0, 6}, {100, 3.0, 3}, {5, 0.5, 3}}) {
+    s.batch = batch;
+    s.epochs = epochs;
+    const auto plans = plan(s);
+    ASSERT_TRUE(plans) << plans.error().message;
+    EXPECT_EQ(plans->front().n_steps, steps) << batch;
+  }
+}
+
+// "All" are the tasks that evaluate can give a verdict: what has its own measure, and text whose truth is kept.
+TEST_F(FinetuneTasks, AllTakesWhatCanBeMeasured) {
+  add_router(0);
+  for (int i = 0; i < 40; ++i) {
+    const std::string words = fmt::format("please send the blue kettle of shelf {} to room {} today", i, i * 7 % 40);
+    add(make("Copy what is asked for without the word please at its begin.", words, words.substr(7), i));
+    std::string letter;
+    for (int word = 0; word < 45; ++word) letter += static_cast<char>('a' + (i * 7 + word * word) % 26), letter += ' ';
+    for (const bool whole : {true, false}) {
+      Call call = make(whole ? "Spell the letters that belong to this number of the list."
+                             : "Write a poem of single letters about the number that follows.",
+                       fmt::format("number {}", i), letter, i);
+      if (whole || i % 4 != 1) call.body.truth = json::object{{"role", "assistant"}, {"content", letter}};
+      call.meta.has_truth = !call.body.truth.is_null();
+      add(std::move(call));
+    }
+  }
+  cluster();
+  ASSERT_EQ(kinds_.size(), 4u);
+  std::multiset<score::TaskKind> kinds;
+  for (const auto& [task, kind] : kinds_) kinds.insert(kind);
+  ASSERT_EQ(kinds, (std::multiset<score::TaskKind>{score::TaskKind::kLabel, score::TaskKind::kShortText,
+                                                   score::TaskKind::kOpenText, score::TaskKind::kOpenText}));
+  auto s = settings();
+  s.max_steps = 1;
+  const auto plans = plan(s);
+  ASSERT_TRUE(plans) << plans.error().message;
+  std::multiset<score::TaskKind> taken;
+  for (const auto& one : *plans) taken.insert(kinds_.at(one.task));
+  EXPECT_EQ(taken, (std::multiset<score::TaskKind>{score::TaskKind::kLabel, score::TaskKind::kOpenText}));
+  EXPECT_EQ(notes_.lines.size(), 2u);
+  for (const auto& line : notes_.lines) EXPECT_THAT(line, HasSubstr("truth"));
+}
+
+}  // namespace
+}  // namespace slm::finetune
