@@ -40,7 +40,7 @@ uint32_t highest_number(const json::value& value) {
   if (const auto* text = value.if_string()) {
     uint32_t number = 0;
     const char* end = text->data() + text->size();
-    if (text->starts_with('t') && std::from_chars(text->data() + 1, end, number).ptr == end && text->size() > 1)
+    if (text->starts_with('t') && std::from_chars(text->data() + 1, end, number).ptr == end && number < 1'000'000'000)
       highest = number;
   } else if (const auto* list = value.if_array()) {
     for (const auto& item : *list) highest = std::max(highest, highest_number(item));

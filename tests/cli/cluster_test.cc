@@ -6,10 +6,12 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "core/file.h"
 #include "store/store.h"
 #include "support/cli_run.h"
+#include "support/interrupting.h"
 
 namespace slm::cli {
 namespace {
@@ -131,6 +133,47 @@ TEST_F(ClusterCliTest, OnlyATrainerMayLook) {
                               (dir_ / "keys" / (std::string(role) + ".key")).string(), "cluster"});
     EXPECT_EQ(ran.rc, 12) << role << ran.err;
   }
+}
+
+TEST_F(ClusterCliTest, CtrlCWhileFittingLeavesNothingBehind) {
+  const auto files = [] {
+    std::set<std::string> out;
+    for (const auto& entry : fs::recursive_directory_iterator(dir_ / "store" / "artifacts"))
+      out.insert(entry.path().string() +
+                 (entry.is_regular_file() ? ' ' + std::to_string(entry.file_size()) : std::string()));
+    return out;
+  };
+  const auto before = files();
+  std::istringstream in;
+  test::InterruptAt watched("fitting on");
+  std::ostream out(&watched);
+  std::ostringstream err;
+  const auto clock = system_clock();
+  const auto random = os_random();
+  const int rc = run_command_line({"--json", "--store", (dir_ / "store").string(), "--identity",
+                                   (dir_ / "keys").string(), "cluster", "--k", "7", "--seed", "99"},
+                                  {in, out, err, false, 80}, *clock, *random);
+  interrupt_flag() = false;
+  EXPECT_EQ(rc, 130) << watched.str();
+  EXPECT_THAT(watched.str(), Not(HasSubstr("assigning")));
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(ClusterCliTest, ADamagedMapSaysTheWayOut) {
+  ASSERT_EQ(slm({"cluster", "--k", "2"}).rc, 0);
+  for (const auto& entry : fs::recursive_directory_iterator(dir_ / "store" / "artifacts" / "cluster")) {
+    if (entry.path().filename() != "map.bin") continue;
+    auto content = read_file(entry.path()).value();
+    content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
+    ASSERT_TRUE(write_file_atomic(entry.path(), content));
+  }
+  const auto refused = slm({"cluster", "--k", "3"});
+  EXPECT_EQ(refused.rc, 14) << refused.out;
+  EXPECT_THAT(refused.out, HasSubstr("slmconv cluster --anew"));
+  const auto anew = slm({"cluster", "--k", "3", "--anew"});
+  ASSERT_EQ(anew.rc, 0) << anew.out;
+  EXPECT_THAT(anew.out, HasSubstr("starting without the earlier task map"));
+  EXPECT_EQ(slm({"cluster", "--k", "2"}).rc, 0);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct ClusterFlags {
   std::string k = "auto", tasks, prices;
   uint64_t seed = 1;
   size_t n_sample = 20'000;
-  bool with_hci = false;
+  bool with_hci = false, anew = false;
 };
 
 Result<size_t> parse_k(const std::string& text) {
@@ -78,6 +78,7 @@ Result<Summary> run_cluster_command(Context& context, const ClusterFlags& flags)
   options.seed = flags.seed;
   options.n_sample = flags.n_sample;
   options.with_hci = flags.with_hci;
+  options.anew = flags.anew;
   if (!flags.tasks.empty()) options.tasks_file = flags.tasks;
   if (!flags.prices.empty()) options.prices = flags.prices;
   options.progress = context.out;
@@ -133,6 +134,8 @@ void add_cluster(CLI::App& app, Context& context) {
   sub->add_option("--sample", flags->n_sample, "Calls the map is fitted on; all are assigned")
       ->check(CLI::Range(size_t{1}, size_t{1} << 20));
   sub->add_flag("--with-hci", flags->with_hci, "Also calls whose answer speaks to a human");
+  sub->add_flag("--anew", flags->anew,
+                "Where the earlier map can't be read (damaged, or a newer slmconv's): start without it; numbers go on");
   context.on(sub, "cluster", [&context, flags] { return run_cluster_command(context, *flags); });
 }
 
