@@ -30,22 +30,6 @@ struct Plan {
   bool reuse = false;  // the same candidate was tested on the same units
 };
 
-bool has_own_measure(score::TaskKind kind) {
-  return kind == score::TaskKind::kLabel || kind == score::TaskKind::kJson || kind == score::TaskKind::kToolCall;
-}
-
-// For tasks that aren't tested now: could they be?
-bool is_measurable(const Setting& setting, size_t task) {
-  if (has_own_measure(setting.info(task).kind)) return true;
-  bool any = false;
-  for (const dataset::Row& row : setting.view.rows()) {
-    if (row.task != task || row.side != dataset::Side::kTest || row.failed || row.outlier) continue;
-    if (!row.has_truth) return false;
-    any = true;
-  }
-  return any;
-}
-
 std::string prices_text(const score::PriceList& prices) {
   std::set<std::string> sources;
   for (const score::Price& price : prices.prices) sources.insert(fmt::format("{} ({})", price.date, price.source));
@@ -86,7 +70,7 @@ class Evaluator {
     SLM_TRY(volumes_, measure_volumes(context_.store, setting_->task_of, setting_->tasks.map.tasks().size()));
     rows_.resize(setting_->tasks.map.tasks().size());
     timings_.resize(rows_.size());
-    for (size_t task = 0; task < rows_.size(); ++task) start_row(task);
+    for (size_t task = 0; task < rows_.size(); ++task) SLM_CHECK(start_row(task));
     for (Plan& plan : plans_) SLM_CHECK(test(plan, manifest));
     judge();
     for (size_t task = 0; task < rows_.size(); ++task) price(task);
@@ -107,7 +91,7 @@ class Evaluator {
     units.max_sessions = options_.max_sessions;
     units.linked = &setting_->linked;
     SLM_TRY(out.choice, choose_units(setting_->view, context_.store, units));
-    out.measurable = has_own_measure(info.kind) || out.choice.all_have_truth;
+    out.measurable = score::is_measurable(info.kind, out.choice.all_have_truth);
     if (!out.measurable) return out;
 
     SLM_TRY(out.adapter, fitting_adapter(*setting_, context_.store, task, context_.progress));
@@ -170,7 +154,7 @@ class Evaluator {
   }
 
   // A task that isn't looked at now keeps its row if nothing about it has changed.
-  void start_row(size_t task) {
+  Status start_row(size_t task) {
     const cluster::TaskInfo& info = setting_->info(task);
     TaskEvaluation& row = rows_[task];
     const bool chosen = std::any_of(plans_.begin(), plans_.end(), [&](const Plan& plan) { return plan.task == task; });
@@ -183,9 +167,12 @@ class Evaluator {
     row.name = info.name;
     row.kind = info.kind;
     if (row.verdict == kNotEvaluated && !chosen) {
-      if (!is_measurable(*setting_, task)) row.verdict = score::verdict_name(score::Verdict::kNotMeasurable);
+      SLM_TRY(const bool has_truth, setting_->view.units_have_truth(context_.store, static_cast<uint32_t>(task)));
+      if (!score::is_measurable(info.kind, has_truth))
+        row.verdict = score::verdict_name(score::Verdict::kNotMeasurable);
       row.reason = explain(row, options_.delta, false);
     }
+    return {};
   }
 
   Status test(Plan& plan, Manifest& manifest) {
