@@ -23,9 +23,9 @@ namespace slm::cluster {
 struct ClusterOptions {
   size_t k = 0;  // tasks; 0: chosen (cluster/discover.h says how)
   uint64_t seed = 1;
-  size_t n_sample = 20'000;                         // calls the map is fitted on: bounds memory and time
-  bool with_hci = false;                            // also calls whose answer speaks to a human
-  bool anew = false;  // where the earlier map can't be read: start without it; task numbers go on
+  size_t n_sample = 20'000;  // calls the map is fitted on: bounds memory and time
+  bool with_hci = false;     // also calls whose answer speaks to a human
+  bool anew = false;         // where the earlier map can't be read: start without it; task numbers go on
   std::optional<std::filesystem::path> tasks_file;  // names, merges, exclusions (cluster/tasks_file.h)
   std::optional<std::filesystem::path> prices;      // else those inside the program
   Progress* progress = &null_progress();

@@ -24,8 +24,8 @@ struct Lineage {
   std::vector<Fate> fates;      // by old task
 };
 
-// old_labels, new_labels: of the same calls, indices below n_old and n_new; kNoOldTask for a call that was an outlier of
-// the old map, so that what is really new isn't taken for a split of the task it was nearest to.
+// old_labels, new_labels: of the same calls, indices below n_old and n_new; kNoOldTask for a call that was an outlier
+// of the old map, so that what is really new isn't taken for a split of the task it was nearest to.
 inline constexpr uint32_t kNoOldTask = UINT32_MAX;
 Lineage trace_lineage(const std::vector<uint32_t>& old_labels, size_t n_old, const std::vector<uint32_t>& new_labels,
                       size_t n_new);
