@@ -52,7 +52,10 @@ class SealedAppender final : public Appender {
     SLM_TRY(const bool news, refresh_tags());
     if (news && drop_known()) {
       sealed_.reset();
-      if (n_waiting_ == 0) return clear();
+      if (n_waiting_ == 0) {
+        clear();
+        return {};
+      }
       SLM_CHECK(seal());
     }
     SLM_CHECK(session_.refresh_admin());
@@ -60,7 +63,8 @@ class SealedAppender final : public Appender {
     tags_seen_ = sealed_->entry.n;
     for (const auto& [key, source] : sources_)
       for (const NewCall& call : source.calls) tags_.insert(call.tag);
-    return clear();
+    clear();
+    return {};
   }
 
   int64_t n_added() const override { return n_added_; }
@@ -169,12 +173,11 @@ class SealedAppender final : public Appender {
     return {};
   }
 
-  Status clear() {
+  void clear() {
     sources_.clear();
     waiting_tags_ = {};
     sealed_.reset();
     n_waiting_ = waiting_bytes_ = 0;
-    return {};
   }
 
   Session& session_;

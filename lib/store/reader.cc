@@ -151,7 +151,7 @@ Result<bool> read_group(Session& session, const GroupRequest& request,
     if (meta.header) {
       SLM_TRY(GroupHeader header, decode_header(meta.text));
       pseudonym = header.pseudonym;
-      SLM_CHECK(session.remember(request.meta->group, std::move(header)));
+      session.remember(request.meta->group, std::move(header));
       continue;
     }
     if (meta.text.size() < 16) return bad("the meta of a call is too short");
@@ -354,7 +354,7 @@ Result<GroupHeader> group_header(Session& session, const std::string& name) {
   if (opened.slices.empty() || (opened.slices[0].flags & Slice::kHeader) == 0)
     return fail(ErrorCode::kIntegrity, fmt::format("raw group {} lacks its header", name));
   SLM_TRY(GroupHeader header, decode_header(std::string_view(opened.text).substr(0, opened.slices[0].size)));
-  SLM_CHECK(session.remember(group, header));
+  session.remember(group, header);
   return header;
 }
 

@@ -40,10 +40,9 @@ Status Session::check(const Entry& entry) {
   return {};
 }
 
-Status Session::remember(const Id16& group, GroupHeader header) {
+void Session::remember(const Id16& group, GroupHeader header) {
   if (headers.size() >= kMaxHeaders) headers.clear();
   headers[group] = std::move(header);
-  return {};
 }
 
 Result<Random*> Session::sealing_random(ByteSpan context) {

@@ -43,7 +43,7 @@ struct Session {
   Status refresh_admin();
   // Signature and grant, once per entry.
   Status check(const Entry& entry);
-  Status remember(const Id16& group, GroupHeader header);
+  void remember(const Id16& group, GroupHeader header);
 
   // Randomness for sealing: the operating system's; in a demo store it follows from the trail and `context`.
   Result<Random*> sealing_random(ByteSpan context);

@@ -23,7 +23,6 @@
 #include "core/ids.h"
 #include "core/progress.h"
 #include "core/random.h"
-#include "core/sensitive.h"
 #include "core/time.h"
 #include "store/types.h"
 

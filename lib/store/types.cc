@@ -4,19 +4,15 @@ namespace slm::store {
 namespace {
 
 constexpr uint8_t bit(Role role) { return static_cast<uint8_t>(1u << static_cast<unsigned>(role)); }
-constexpr uint8_t kCollector = bit(Role::kCollector), kCurator = bit(Role::kCurator), kTrainer = bit(Role::kTrainer),
-                  kAuditor = bit(Role::kAuditor), kAdmin = bit(Role::kAdmin);
+constexpr uint8_t kCurator = bit(Role::kCurator), kTrainer = bit(Role::kTrainer), kAuditor = bit(Role::kAuditor);
 
 struct PartitionRow {
   const char* name;
-  uint8_t readers, writers;
+  uint8_t readers;
 };
 constexpr PartitionRow kPartitionTable[] = {
-    {"raw-meta", kCurator | kAuditor, kCollector},
-    {"raw-body", kCurator, kCollector},
-    {"curated-meta", kCurator | kTrainer | kAuditor, kCurator},
-    {"curated-body", kTrainer, kCurator},
-    {"audit", kAuditor, kCollector | kCurator | kTrainer | kAuditor | kAdmin},
+    {"raw-meta", kCurator | kAuditor}, {"raw-body", kCurator}, {"curated-meta", kCurator | kTrainer | kAuditor},
+    {"curated-body", kTrainer},        {"audit", kAuditor},
 };
 constexpr const char* kRoleNames[] = {"collector", "curator", "trainer", "auditor", "admin"};
 
@@ -34,6 +30,5 @@ std::optional<Role> parse_role(std::string_view name) {
 
 std::string_view partition_name(Partition partition) { return row(partition).name; }
 bool may_read(Role role, Partition partition) { return (row(partition).readers & bit(role)) != 0; }
-bool may_write(Role role, Partition partition) { return (row(partition).writers & bit(role)) != 0; }
 
 }  // namespace slm::store

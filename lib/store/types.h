@@ -20,8 +20,7 @@ inline constexpr std::array<Partition, 5> kPartitions = {
     Partition::kRawMeta, Partition::kRawBody, Partition::kCuratedMeta, Partition::kCuratedBody, Partition::kAudit};
 std::string_view partition_name(Partition partition);
 
-// The table of STORE: who may open a partition, and who may write it.
+// Who may open a partition; who may write what, a grant says (entry_kinds_of).
 bool may_read(Role role, Partition partition);
-bool may_write(Role role, Partition partition);
 
 }  // namespace slm::store

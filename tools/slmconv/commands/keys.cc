@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "commands/store.h"
 #include "crypto/keyfile.h"
 #include "store/store.h"
 
@@ -12,13 +13,6 @@ struct GrantFlags {
   std::string role, out;
   bool passphrase = false;
 };
-
-Result<std::string> want_store(const Context& context, std::string_view command) {
-  if (context.globals.store.empty())
-    return fail(ErrorCode::kUsage, fmt::format("{} needs a store", command),
-                fmt::format("slmconv --store DIR {}", command));
-  return context.globals.store;
-}
 
 Result<Summary> run_list(Context& context) {
   SLM_TRY(const std::string dir, want_store(context, "keys list"));

@@ -5,7 +5,6 @@
 #include "store/store.h"
 
 namespace slm::cli {
-namespace {
 
 Result<std::string> want_store(const Context& context, std::string_view command) {
   if (context.globals.store.empty())
@@ -13,6 +12,8 @@ Result<std::string> want_store(const Context& context, std::string_view command)
                 fmt::format("slmconv --store DIR {}", command));
   return context.globals.store;
 }
+
+namespace {
 
 Result<Summary> run_info(Context& context) {
   SLM_TRY(const std::string dir, want_store(context, "store info"));
