@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "call/ascii.h"
 #include "call/call.h"
 #include "core/hash.h"
 
@@ -14,9 +15,7 @@ namespace {
 constexpr size_t kMaxQuotedBytes = 200;  // a longer quotation, or one over a line's end, isn't a filled-in value
 constexpr size_t kMaxWordBytes = 24;     // longer words are ids, links, encoded data
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // Names of months and days stand in written dates.
 bool is_calendar_word(std::string_view word) {
@@ -26,7 +25,7 @@ bool is_calendar_word(std::string_view word) {
       "wednesday", "thursday",  "friday",  "saturday", "sunday"};
   std::string text;
   for (const char c : word)
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) text += lower(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) text += ascii_lower(c);
   return std::find(kWords.begin(), kWords.end(), text) != kWords.end();
 }
 
@@ -56,8 +55,8 @@ std::string mask_variable_parts(std::string_view text) {
   };
   size_t i = 0;
   while (i < text.size()) {
-    if (is_space(text[i])) {
-      while (i < text.size() && is_space(text[i])) ++i;
+    if (is_json_space(text[i])) {
+      while (i < text.size() && is_json_space(text[i])) ++i;
       if (!out.empty() && out.back() != ' ') out += ' ';
       continue;
     }
@@ -67,7 +66,7 @@ std::string mask_variable_parts(std::string_view text) {
       continue;
     }
     const size_t begin = i++;
-    while (i < text.size() && !is_space(text[i]) && quotation_end(text, i) == i) ++i;
+    while (i < text.size() && !is_json_space(text[i]) && quotation_end(text, i) == i) ++i;
     const auto word = text.substr(begin, i - begin);
     if (word.size() > kMaxWordBytes || std::any_of(word.begin(), word.end(), is_digit) || is_calendar_word(word))
       put_mask();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "call/ascii.h"
 #include "core/file.h"
 
 namespace slm::collect {
@@ -17,8 +18,6 @@ namespace {
 
 constexpr size_t kChunkBytes = 256 << 10;
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 class FileSource final : public ByteSource {
  public:
@@ -87,7 +86,7 @@ size_t ValueScanner::feed(std::string_view text) {
       continue;
     }
     if (scalar_) {
-      if (is_space(c) || c == ',' || c == ']' || c == '}') {
+      if (is_json_space(c) || c == ',' || c == ']' || c == '}') {
         done_ = true;
         break;
       }
@@ -150,7 +149,7 @@ Result<bool> RecordReader::first_line_is_an_array() {
       if (!more) return false;
     }
     const char c = rest()[at];
-    if (!is_space(c)) return line_ended;
+    if (!is_json_space(c)) return line_ended;
     line_ended = line_ended || c == '\n';
   }
 }
@@ -167,7 +166,7 @@ Status RecordReader::start() {
   if (rest().starts_with(kByteOrderMark)) consume(kByteOrderMark.size());
   for (;;) {
     const auto text = rest();
-    const size_t begin = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_space) - text.begin());
+    const size_t begin = static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_json_space) - text.begin());
     consume(begin);
     if (begin < text.size()) break;
     SLM_TRY(const bool more, fill());
@@ -218,8 +217,8 @@ Result<bool> RecordReader::next_line(Record& out) {
       } else if (whole) {
         consume(std::min(length + 1, text.size()));
         auto line = text.substr(0, length);
-        while (!line.empty() && is_space(line.back())) line.remove_suffix(1);
-        while (!line.empty() && is_space(line.front())) line.remove_prefix(1);
+        while (!line.empty() && is_json_space(line.back())) line.remove_suffix(1);
+        while (!line.empty() && is_json_space(line.front())) line.remove_prefix(1);
         if (line.empty()) {
           if (end == std::string_view::npos) return false;
           break;  // a blank line
@@ -242,7 +241,7 @@ Result<bool> RecordReader::skip_to_value() {
     size_t i = 0;
     for (; i < text.size(); ++i) {
       const char c = text[i];
-      if (is_space(c)) continue;
+      if (is_json_space(c)) continue;
       if (layout_ == Layout::kArray) {
         if (!in_array_ && c == '[') {
           in_array_ = true;

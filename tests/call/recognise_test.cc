@@ -98,5 +98,19 @@ TEST(HumanFacing, FewShotExamplesAreNoConversation) {
   EXPECT_FALSE(conversation({}));
 }
 
+TEST(Recognise, ShortAnswersThatOpenWithARefusal) {
+  const auto opens = [](std::string_view text) {
+    return opens_with_refusal({{"role", "assistant"}, {"content", text}});
+  };
+  EXPECT_TRUE(opens("I'm sorry, but I can't assist with that. You may ask your bank instead."));
+  EXPECT_TRUE(opens("I\u2019m Sorry, I CAN\u2019T HELP WITH THAT"));
+  EXPECT_TRUE(opens("As an AI language model, I have no opinion on lamps."));
+  EXPECT_FALSE(opens("I'm sorry, but I can't refund this order."));
+  EXPECT_FALSE(opens("The ticket says, in the words of the customer who wrote it: can't help with that"));
+  EXPECT_FALSE(opens("I can't help with that. " + std::string(300, 'x')));
+  EXPECT_FALSE(opens(""));
+  EXPECT_FALSE(opens_with_refusal({{"content", "I can't help with that"}, {"tool_calls", {{{"id", "c"}}}}}));
+}
+
 }  // namespace
 }  // namespace slm::dialects

@@ -226,9 +226,7 @@ TEST(Keywords, FindsAllAndOverlapping) {
   k.each("uSHErs his", [&](uint32_t w, size_t end) { hits.emplace_back(w, end); });
   std::sort(hits.begin(), hits.end());
   EXPECT_EQ(hits, (std::vector<std::pair<uint32_t, size_t>>{{0, 4}, {1, 4}, {2, 6}, {3, 10}}));
-  std::vector<char> seen(5);
-  k.mark("ushers", seen);
-  EXPECT_EQ(seen, (std::vector<char>{1, 1, 1, 0, 0}));
+  Keywords().each("anything", [](uint32_t, size_t) { ADD_FAILURE() << "no words"; });
 }
 
 TEST(Normalise, KeepsTheWayBack) {

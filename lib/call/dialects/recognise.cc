@@ -1,8 +1,11 @@
 #include "call/dialects/recognise.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
+
+#include "call/ascii.h"
 
 namespace slm::dialects {
 
@@ -11,11 +14,9 @@ namespace {
 constexpr size_t kMaxLabelWords = 4, kMaxLabelBytes = 40;
 constexpr size_t kMinFrameBytes = 5;  // "Text:" is the shortest frame that counts
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
 std::string_view trim(std::string_view text) {
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  while (!text.empty() && is_json_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_json_space(text.back())) text.remove_suffix(1);
   return text;
 }
 
@@ -26,19 +27,25 @@ bool has_part(const json::object& message, std::string_view type) {
          });
 }
 
+// In small letters, with plain apostrophes.
+std::string plainly(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text.substr(i).starts_with("\u2019")) {
+      out += '\'';
+      i += 2;
+    } else {
+      out += ascii_lower(text[i]);
+    }
+  }
+  return out;
+}
+
 // [I'm sorry, [but]] I can't | cannot | am unable to … help | assist | comply with this | that [request].
 bool is_stock_refusal(std::string_view text) {
   constexpr size_t kLongest = 80;
   if (text.size() > kLongest) return false;
-  std::string said;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text.substr(i).starts_with("\u2019")) {
-      said += '\'';
-      i += 2;
-    } else {
-      said += text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
-    }
-  }
+  const std::string said = plainly(text);
   std::string_view rest = said;
   const auto take_one = [&rest](std::initializer_list<std::string_view> words) {
     for (const auto word : words)
@@ -109,7 +116,7 @@ bool is_label(std::string_view text) {
   const char last = text.back();
   if (last == '.' || last == '!' || last == '?') return false;
   size_t n_words = 1;
-  for (size_t i = 1; i < text.size(); ++i) n_words += is_space(text[i]) && !is_space(text[i - 1]);
+  for (size_t i = 1; i < text.size(); ++i) n_words += is_json_space(text[i]) && !is_json_space(text[i - 1]);
   return n_words <= kMaxLabelWords;
 }
 
@@ -141,6 +148,21 @@ bool is_conversation(const json::array& messages) {
     if (!is_headed(trim(text))) turns.push_back(std::move(text));
   }
   return turns.size() >= 2 && !share_frame(turns);
+}
+
+bool opens_with_refusal(const json::object& answer) {
+  constexpr size_t kLongest = 300, kOpening = 60;
+  const auto* calls = get_array(answer, "tool_calls");
+  if (calls != nullptr && !calls->empty()) return false;
+  const std::string said = content_text(answer);
+  if (said.size() > kLongest) return false;
+  const std::string text = plainly(said);
+  static constexpr std::array<std::string_view, 9> kOpenings = {
+      "can't assist with that",  "cannot assist with that",    "can't help with that",
+      "cannot help with that",   "unable to assist with that", "can't assist with this",
+      "cannot assist with this", "as an ai language model",    "can't fulfill that request"};
+  return std::any_of(kOpenings.begin(), kOpenings.end(),
+                     [&](std::string_view opening) { return text.find(opening) < kOpening; });
 }
 
 std::string_view failure_of(const CallBody& body) {

@@ -32,6 +32,10 @@ namespace slm::dialects {
 // "" when the call succeeded.
 std::string_view failure_of(const CallBody& body);
 
+// A short answer (at most 300 bytes, no tool call) that begins like a refusal: wider than "refusal" above, since it may
+// go on to explain. A desk's "I'm sorry, but I can't refund this order" is none.
+bool opens_with_refusal(const json::object& answer);
+
 // Two or more user turns without headings or a shared frame. `messages`: as much of the conversation as the log shows.
 bool is_conversation(const json::array& messages);
 

@@ -63,17 +63,6 @@ Keywords::Keywords(const std::vector<std::string>& words, bool ignore_case) : n_
     if (!ending_[to].empty()) to |= kEnds;
 }
 
-void Keywords::mark(std::string_view text, std::vector<char>& seen) const {
-  if (next_.size() <= n_classes_) return;
-  uint32_t state = 0;
-  for (const unsigned char c : text) {
-    const uint32_t to = next_[size_t{state} * n_classes_ + class_of_[c]];
-    state = to & ~kEnds;
-    if ((to & kEnds) != 0)
-      for (const uint32_t word : ending_[state]) seen[word] = 1;
-  }
-}
-
 void Keywords::each(std::string_view text, const std::function<void(uint32_t, size_t)>& visit) const {
   if (next_.size() <= n_classes_) return;
   uint32_t state = 0;

@@ -20,8 +20,6 @@ class Keywords {
   Keywords(const std::vector<std::string>& words, bool ignore_case);
   Keywords() : Keywords({}, false) {}
 
-  // Sets seen[i] for every word i that occurs. Requires: seen.size() ≥ number of words.
-  void mark(std::string_view text, std::vector<char>& seen) const;
   // Calls visit(word, end) for each occurrence, in order of its end.
   void each(std::string_view text, const std::function<void(uint32_t word, size_t end)>& visit) const;
   size_t size() const { return n_words_; }
