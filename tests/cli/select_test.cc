@@ -79,5 +79,29 @@ TEST_F(SelectCommand, ModelsAdd) {
   std::filesystem::remove(root_ / "store" / "artifacts" / "models" / "second.json");
 }
 
+// A larger model without tokenizer.model must not win beside a working one, whether it is added now or was before.
+TEST_F(SelectCommand, ATokenizerThatIsNotReadStopsAtAdd) {
+  const auto other = root_ / "bytes";
+  std::filesystem::copy(base_, other);
+  const auto registered = root_ / "store" / "artifacts" / "models" / "a-bytes.json";
+  ASSERT_EQ(run({"models", "add", other.string(), "--name", "a-bytes"}).rc, 0);
+  std::filesystem::rename(other / "tokenizer.model", other / "tokenizer.json");
+  const Ran ran = run({"models", "add", other.string(), "--name", "again"});
+  EXPECT_EQ(ran.rc, 22);
+  EXPECT_THAT(ran.out, HasSubstr("tokenizer.json only"));
+  EXPECT_FALSE(std::filesystem::exists(root_ / "store" / "artifacts" / "models" / "again.json"));
+
+  const Ran selected = run({"select"});
+  EXPECT_EQ(selected.rc, 0) << selected.out;
+  bool excluded = false;
+  for (const json::object& row : rows(selected)) {
+    if (get_int(row, "rank") == 1) EXPECT_EQ(get_string(row, "model"), "tiny");
+    if (get_string(row, "model") == "a-bytes" && get_string(row, "reason") == "tokenizer") excluded = true;
+  }
+  EXPECT_TRUE(excluded) << selected.out;
+  std::filesystem::remove(registered);
+  EXPECT_EQ(run({"select"}).rc, 0) << "and back";
+}
+
 }  // namespace
 }  // namespace slm::cli
