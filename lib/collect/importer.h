@@ -1,12 +1,14 @@
 // S1: logged calls from files into the sealed store.
 //
-// A record (a line, an element) is read by the dialect that knows it and gives one or more calls. Before a call is
-// handed to the store its source and session become pseudonyms; the log's own words for them are kept nowhere.
-// Importing a file twice stores each call once; two equal calls of one file stay two. A record that can't be read is
-// counted with its reason and never ends the import. Units: times in ms since the epoch; bytes of the input as it lies
-// on disk. Memory: flat, but for 12 to 25 bytes per call of the file being read (occurrences.h). Errors: kBadInput (no
-// such path, nothing in it, nothing readable), kUsage (unknown format), kInterrupted (what was read
-//   is committed), kIo, and what the store returns. Too many unreadable records are no error here:
+// A record (a line, an element) is read by the dialect that knows it and gives one or more calls; a line that is a list
+// no dialect knows is a list of records. Before a call is handed to the store its source and session become pseudonyms;
+// the log's own words for them are kept nowhere. Importing a file twice stores each call once; two equal calls of one
+// file stay two. A record that can't be read (not JSON, or more than 96 levels deep) is counted with its reason and
+// never ends the import.
+// Units: times in ms since the epoch; bytes of the input as it lies on disk.
+// Memory: flat, but for 12 to 25 bytes per call of the file being read (occurrences.h).
+// Errors: kBadInput (no such path, nothing in it, nothing readable), kUsage (unknown format), kInterrupted (what was
+//   read is committed), kIo, and what the store returns. Too many unreadable records are no error here:
 //   Report::too_many_skipped.
 // Threads: one.
 #pragma once

@@ -177,8 +177,12 @@ TEST_F(CollectTest, EachMistakeHasItsExitCode) {
   ASSERT_TRUE(write_file_atomic(dir_ / "empty.jsonl", std::string_view("")));
   const auto empty = collect({(dir_ / "empty.jsonl").string()});
   EXPECT_EQ(empty.rc, 20);
-  EXPECT_THAT(get_string(empty.last(), "message"), HasSubstr("the log is empty"));
-  EXPECT_FALSE(get_string(empty.last(), "hint").empty());
+  const auto lines = empty.lines();
+  ASSERT_GE(lines.size(), 2U);
+  const json::object error = lines[lines.size() - 2].as_object();  // the last line is the summary
+  EXPECT_EQ(get_string(error, "message_type"), "error");
+  EXPECT_THAT(get_string(error, "message"), HasSubstr("the log is empty"));
+  EXPECT_FALSE(get_string(error, "hint").empty());
   EXPECT_EQ(collect({(dir_ / "missing.jsonl").string()}).rc, 20);
   EXPECT_EQ(collect({"--format", "klingon", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(collect({"--wobble", data("messages.jsonl")}).rc, 2);

@@ -150,6 +150,34 @@ TEST_F(ScrubCliTest, GateMetAndNot) {
   EXPECT_EQ(rows, 4);
 }
 
+TEST_F(ScrubCliTest, SaysWhatItCouldNotLookInto) {
+  const auto call = [](std::string_view content) {
+    return R"({"request":{"model":"m","messages":[{"role":"user","content":)" + std::string(content) +
+           R"(}]},"response":{"choices":[{"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}]}})" +
+           "\n";
+  };
+  write("log.jsonl",
+        call(R"([{"type":"file","file":{"file_data":"data:text/plain;base64,T3JsYSBUaGlzdGxld2ljaw=="}}])") +
+            call("\"mail orla@brook.example.com\"") + call("\"" + std::string(64, 'a') + "!\""));
+  collect();
+  const std::string rules = write("rules.toml", "[[rule]]\nname = 'slow'\npattern = '(?:(?:a+)+)+$'\n");
+  const std::string key = write("key.jsonl",
+                                "{\"type\":\"email\",\"value\":\"orla@brook.example.com\"}\n"
+                                "{\"type\":\"person\",\"value\":\"Al\"}\n");
+  const Ran ran = slm({"scrub", "--rules", rules, "--answer-key", key});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  const json::object summary = ran.last();
+  EXPECT_EQ(number(summary, "n_in"), 3);
+  EXPECT_EQ(number(summary, "n_out"), 2);
+  EXPECT_EQ(json::serialize(summary.at("dropped")), R"({"not_scanned":1})");
+  EXPECT_EQ(number(summary, "n_files"), 1);
+  EXPECT_EQ(number(summary, "n_unmeasured"), 1);
+  EXPECT_THAT(ran.out, HasSubstr("encoded files were taken out"));
+  EXPECT_THAT(ran.out, HasSubstr("too short to be looked for"));
+  for (const Call& stored : curated())
+    EXPECT_THAT(json::serialize(to_json(stored.body)), Not(HasSubstr("T3JsYSBUaGlz")));
+}
+
 TEST_F(ScrubCliTest, BadInputHasItsExitCode) {
   EXPECT_EQ(slm({"scrub", "--validation", "1.5"}).rc, 2);
   EXPECT_EQ(slm({"scrub", "--no-such-flag"}).rc, 2);
