@@ -52,6 +52,9 @@ Status fsync_dir(const fs::path& path) {
 }
 
 Status write_file_atomic(const fs::path& path, ByteSpan data, unsigned mode) {
+  std::error_code ec;
+  if (fs::exists(path, ec) && !fs::is_regular_file(path, ec))  // a rename would replace a device or a pipe
+    return fail(ErrorCode::kIo, fmt::format("{}: not a regular file", path.string()));
   const fs::path temporary = path.parent_path() / fmt::format(".{}.{}.tmp", path.filename().string(), getpid());
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, static_cast<mode_t>(mode));
   if (fd < 0) return fail(errno_error(temporary, "creating"));
@@ -82,7 +85,7 @@ Status write_file_atomic(const fs::path& path, ByteSpan data, unsigned mode) {
 
 Status make_dirs(const fs::path& path, unsigned mode) {
   std::error_code ec;
-  if (fs::is_directory(path, ec)) return {};
+  if (path.empty() || fs::is_directory(path, ec)) return {};  // the parent of a bare name is where we are
   if (path.has_parent_path() && path.parent_path() != path) SLM_CHECK(make_dirs(path.parent_path(), mode));
   if (mkdir(path.c_str(), static_cast<mode_t>(mode)) != 0 && errno != EEXIST)
     return fail(errno_error(path, "creating"));

@@ -34,7 +34,16 @@ void add_evaluation(TaskRow& row, const evaluate::TaskEvaluation& e, const evalu
   row.tokens_per_s = timing.tokens_per_s;
   row.cost_usd = timing.cost_usd;
   row.saving_usd = timing.saving_usd;
-  row.base_model = e.base_model;
+}
+
+// Why these figures aren't those of what is there now; "" if they are.
+std::string outdated(const evaluate::Evaluation& evaluation, const evaluate::TaskEvaluation& e,
+                     const std::string& map_digest, const std::string& adapter) {
+  const auto made_from = evaluation.manifest.inputs.find("tasks");
+  if (made_from == evaluation.manifest.inputs.end() || made_from->second != map_digest)
+    return "the task map is newer than the evaluation: slmconv evaluate";
+  if (e.look > 0 && e.adapter != adapter) return "its adapter is newer than its test: slmconv evaluate";
+  return {};
 }
 
 }  // namespace
@@ -44,20 +53,20 @@ Result<ReportData> load_report(const std::filesystem::path& store_dir) {
   data.tool = std::string(tool_version());
   SLM_TRY(const auto info, store::Store::info(store_dir));
   data.demo_store = info.demo;
-  data.n_raw = info.n_raw;
   SLM_TRY(const auto tasks, cluster::task_list(store_dir));
+  SLM_TRY(const Manifest map, read_current(store_dir, "cluster"));
+  std::map<std::string, std::string> adapters;  // by task
   for (const auto& task : tasks) {
     TaskRow row;
     row.id = task.id.value;
     row.name = task.name;
     row.kind = score::kind_name(task.kind);
     row.n_calls = task.n_calls;
-    row.n_sessions = task.n_sessions;
     row.call_share = task.call_share;
     row.cost_share = task.cost_share;
     if (const auto adapter = finetune::adapter_manifest(store_dir, task.id)) {
       row.n_train = adapter->n_out;
-      row.n_steps = get_int(adapter->summary, "n_steps");
+      adapters[task.id.value] = adapter->id;
       data.artefacts[fmt::format("finetune {}", task.id.value)] = adapter->id;
     }
     data.tasks.push_back(std::move(row));
@@ -79,9 +88,15 @@ Result<ReportData> load_report(const std::filesystem::path& store_dir) {
   data.prices = evaluation.prices;
   data.device = evaluation.manifest.device;
   for (size_t i = 0; i < evaluation.tasks.size(); ++i)
-    for (auto& row : data.tasks)
-      if (row.id == evaluation.tasks[i].task.value)
-        add_evaluation(row, evaluation.tasks[i], evaluation.timings[i], evaluation.delta);
+    for (auto& row : data.tasks) {
+      const evaluate::TaskEvaluation& e = evaluation.tasks[i];
+      if (row.id != e.task.value) continue;
+      const std::string why = outdated(evaluation, e, map.digest(), adapters[row.id]);
+      if (why.empty())
+        add_evaluation(row, e, evaluation.timings[i], evaluation.delta);
+      else
+        row.reason = why;
+    }
   return data;
 }
 

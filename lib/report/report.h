@@ -18,7 +18,7 @@ namespace slm::report {
 
 struct TaskRow {
   std::string id, name, kind;
-  int64_t n_calls = 0, n_sessions = 0;
+  int64_t n_calls = 0;
   double call_share = 0, cost_share = 0;
   // Measured on test units; absent where not measurable or not evaluated yet.
   int64_t n_units = 0;
@@ -31,8 +31,7 @@ struct TaskRow {
   std::optional<int64_t> need_sessions;
   std::optional<double> latency_ms, llm_latency_ms, tokens_per_s;
   std::optional<double> cost_usd, saving_usd;  // per 30 days
-  std::optional<int64_t> n_train, n_steps;
-  std::string base_model;
+  std::optional<int64_t> n_train;
 };
 
 struct Funnel {
@@ -45,7 +44,6 @@ struct ReportData {
   std::string made;  // UTC
   std::string tool;
   bool demo_store = false;
-  int64_t n_raw = 0;
   std::optional<Funnel> scrub;
   std::map<std::string, int64_t> found_by_type;  // private data replaced, by type
   std::vector<TaskRow> tasks;

@@ -9,6 +9,7 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+namespace fs = std::filesystem;
 
 class EvaluateCommand : public TinyPipeline {
  protected:
@@ -82,6 +83,40 @@ TEST_F(EvaluateCommand, ErrorsAreShownOnlyWhenAskedFor) {
   EXPECT_EQ(shown.rc, 0) << shown.err;
   EXPECT_THAT(shown.out, HasSubstr("reference:"));
   EXPECT_THAT(shown.out, HasSubstr("today"));
+}
+
+// Last of those that share the store: it changes adapter and log.
+TEST_F(EvaluateCommand, StatusAndReportKnowWhatIsOutdated) {
+  const auto state_of = [](const Ran& status, std::string_view step) {
+    for (const json::object& row : rows(status))
+      if (get_string(row, "step") == step) return std::string(get_string(row, "state"));
+    return std::string();
+  };
+  const auto verdict = [&] {
+    const fs::path out = root_ / "report";
+    EXPECT_EQ(run({"report", "--out", out.string()}).rc, 0);
+    const auto summary = read_json_file(out / "summary.json");
+    for (const json::value& task : summary->at("tasks").as_array())
+      if (task.at("task").as_string() == label_task()) return std::string(task.at("verdict").as_string());
+    return std::string();
+  };
+  ASSERT_EQ(run({"evaluate", "--delta", "0.1"}).rc, 0);
+  Ran status = run({"status"});
+  for (const char* step : {"collect", "scrub", "cluster", "select", "finetune", "evaluate"})
+    EXPECT_EQ(state_of(status, step), "done") << step;
+  EXPECT_EQ(get_string(status.last(), "next"), "");
+  EXPECT_EQ(verdict(), "keep");
+
+  ASSERT_EQ(run({"finetune", "--all", "--lora", "--rank", "2", "--max-steps", "3", "--dtype", "float32"}).rc, 0);
+  status = run({"status"});
+  EXPECT_EQ(state_of(status, "evaluate"), "outdated");
+  EXPECT_EQ(get_string(status.last(), "next"), "slmconv evaluate");
+  EXPECT_EQ(verdict(), "not_evaluated") << "the adapter that is there was never tested";
+
+  ASSERT_EQ(run({"collect", "-"}, log_line(1000)).rc, 0);
+  status = run({"status"});
+  EXPECT_EQ(state_of(status, "scrub"), "outdated");
+  EXPECT_EQ(get_string(status.last(), "next"), "slmconv scrub");
 }
 
 TEST_F(EvaluateCommand, BadInput) {

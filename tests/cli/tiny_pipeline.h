@@ -58,7 +58,6 @@ class TinyPipeline : public testing::Test {
 
   static std::filesystem::path root_, base_;
 
- private:
   static std::string log_line(int i) {
     const bool parcel = i % 3 != 0;
     const bool open = i % 5 == 4;
@@ -89,6 +88,7 @@ class TinyPipeline : public testing::Test {
            "\n";
   }
 
+ private:
   // What failed; "" if nothing did.
   static std::string make() {
     std::string log;

@@ -111,6 +111,13 @@ TEST_F(FileTest, NewStagedFolderReplacesNothingButAnEmptyOne) {
   }
 }
 
+TEST_F(FileTest, WhatIsNoFileIsNotReplaced) {
+  ASSERT_EQ(mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  EXPECT_FALSE(write_file_atomic(dir_ / "pipe", "x"));
+  EXPECT_TRUE(fs::is_fifo(dir_ / "pipe"));
+  EXPECT_TRUE(make_dirs(""));
+}
+
 TEST_F(FileTest, PathsAreResolvedWithoutExceptions) {
   fs::create_directories(dir_ / "a" / "b");
   fs::create_directory_symlink(dir_ / "a", dir_ / "link");

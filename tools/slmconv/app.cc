@@ -84,6 +84,16 @@ void build_app(CLI::App& app, Context& context) {
   }
 }
 
+// As far as the command line named it: "store verify".
+std::string chosen_command(const CLI::App& app) {
+  std::string out;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    out += (out.empty() ? "" : " ") + at->get_name();
+  }
+  return out;
+}
+
 // Parses; on failure gives the error (for help and version: nothing, with `shown` true after printing them).
 std::optional<Error> parse(CLI::App& app, const std::vector<std::string>& args, Streams& streams, bool& shown) {
   std::vector<std::string> reversed = with_environment(args);
@@ -100,7 +110,8 @@ std::optional<Error> parse(CLI::App& app, const std::vector<std::string>& args, 
     std::string message = e.what();
     if (app.get_subcommands().empty() && app.remaining_size() > 0)
       message = fmt::format("unknown command or flag: {}", app.remaining().front());
-    return Error{ErrorCode::kUsage, message, "slmconv --help"};
+    const std::string command = chosen_command(app);
+    return Error{ErrorCode::kUsage, message, fmt::format("slmconv{}{} --help", command.empty() ? "" : " ", command)};
   }
   return std::nullopt;
 }
@@ -161,7 +172,8 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
   context.random = &random;
   context.in = &streams.in;
   auto make_reporter = [&](bool as_json) {
-    const ReporterOptions options{streams.terminal, context.globals.quiet, streams.columns, &clock};
+    const ReporterOptions options{streams.terminal, context.globals.quiet, streams.columns, streams.table_columns,
+                                  &clock};
     return as_json ? json_reporter(streams.out, options) : text_reporter(streams.out, streams.err, options);
   };
 
@@ -171,7 +183,7 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
   bool shown = false;
   if (const auto error = parse(app, args, streams, shown)) {
     const bool as_json = std::find(args.begin(), args.end(), "--json") != args.end();
-    make_reporter(as_json)->summary("", summary_of(fail(*error)));
+    make_reporter(as_json)->summary(chosen_command(app), summary_of(fail(*error)));
     return exit_code(error->code);
   }
   if (shown) return 0;

@@ -78,8 +78,9 @@ struct Streams {
   std::istream& in;
   std::ostream& out;
   std::ostream& err;
-  bool terminal = false;  // stderr is a terminal: progress bars
-  int columns = 80;
+  bool terminal = false;   // stderr is a terminal: progress bars
+  int columns = 80;        // of the terminal that shows progress
+  int table_columns = 80;  // of what shows results
 };
 int run_command_line(const std::vector<std::string>& args, Streams streams, Clock& clock, Random& random);
 

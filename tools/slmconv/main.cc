@@ -1,9 +1,13 @@
 // Streams, clock, randomness and signals of the real process; everything else is in the library, where tests reach it.
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <iostream>
+#include <vector>
 
 #include "command.h"
 #include "core/progress.h"
@@ -23,11 +27,32 @@ void listen_to(int signal) {
   sigaction(signal, &action, nullptr);
 }
 
-int terminal_columns() {
+// Width of the terminal behind `fd`; `otherwise` where there is none.
+int columns_of(int fd, int otherwise) {
   winsize size{};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
+  if (isatty(fd) != 1) return otherwise;
+  if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
   return 80;
 }
+
+// Standard input whose wait for more a signal ends: then it is at its end.
+class Input final : public std::streambuf {
+  int_type underflow() override {
+    pollfd ready{STDIN_FILENO, POLLIN, 0};
+    while (!slm::interrupted()) {
+      const int polled = poll(&ready, 1, 200);
+      if (polled < 0 && errno != EINTR) break;
+      if (polled <= 0) continue;
+      const ssize_t n = read(STDIN_FILENO, buffer_.data(), buffer_.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) break;
+      setg(buffer_.data(), buffer_.data(), buffer_.data() + n);
+      return traits_type::to_int_type(buffer_[0]);
+    }
+    return traits_type::eof();
+  }
+  std::vector<char> buffer_ = std::vector<char>(1 << 16);
+};
 
 }  // namespace
 
@@ -40,9 +65,17 @@ int main(int argc, char** argv) {
   const auto clock = slm::system_clock();
   const auto random = slm::os_random();
   const bool terminal = isatty(STDERR_FILENO) == 1;
-  const slm::cli::Streams streams{std::cin, std::cout, std::cerr, terminal, terminal_columns()};
+  Input input;
+  std::istream in(&input);
+  // A table that goes to a file or a pipe isn't cut.
+  slm::cli::Streams streams{in, std::cout, std::cerr, terminal, columns_of(STDERR_FILENO, 80)};
+  streams.table_columns = columns_of(STDOUT_FILENO, 1000);
   const int rc = slm::cli::run_command_line({argv + 1, argv + argc}, streams, *clock, *random);
+  errno = 0;
   std::cout.flush();
-  if (!std::cout) return slm::exit_code(slm::ErrorCode::kIo);
-  return rc;
+  if (std::cout) return rc;
+  // A reader that has enough ("| head") needs no message.
+  if (errno != EPIPE)
+    std::cerr << "slmconv: standard output: " << (errno != 0 ? strerror(errno) : "can't be written") << "\n";
+  return slm::exit_code(slm::ErrorCode::kIo);
 }

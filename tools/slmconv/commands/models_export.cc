@@ -32,7 +32,7 @@ Result<Summary> run_export(Context& context, const Options& options) {
   SLM_TRY(StagedDir staged, StagedDir::create(options.out));
   SLM_CHECK(write_file_atomic(staged.path() / "adapter_config.json", adapter.files.config_json));
   SLM_CHECK(write_file_atomic(staged.path() / "adapter_model.safetensors", ByteSpan(adapter.files.weights)));
-  SLM_CHECK(staged.commit());
+  SLM_CHECK(staged.commit_new());
   Summary summary;
   summary.n_in = summary.n_out = 1;
   summary.changed = true;

@@ -9,8 +9,8 @@ namespace slm::cli {
 
 struct ReporterOptions {
   bool terminal = false;  // stderr is a terminal: a progress bar on one line; otherwise plain lines now and then
-  bool quiet = false;     // results and errors only
-  int columns = 80;
+  bool quiet = false;     // no progress and notes
+  int columns = 80, table_columns = 80;
   Clock* clock = nullptr;
 };
 std::unique_ptr<Reporter> text_reporter(std::ostream& out, std::ostream& err, const ReporterOptions& options);

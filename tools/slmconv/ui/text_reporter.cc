@@ -71,7 +71,7 @@ class TextReporter final : public Reporter {
   }
   void end_table() override {
     clear_bar();
-    if (!rows_.empty()) out_ << format_table(header_, rows_, o_.columns);
+    if (!rows_.empty()) out_ << format_table(header_, rows_, o_.table_columns);
     header_.clear();
     rows_.clear();
   }
