@@ -21,8 +21,7 @@ struct Manifest {
   std::string id;       // first 16 hexadecimal digits of digest()
   json::object config;  // resolved settings that shape the result
   uint64_t seed = 0;
-  std::map<std::string, std::string>
-      inputs;  // name → digest, e.g. "curated" → keyed hash of ordered ids and metas
+  std::map<std::string, std::string> inputs;  // name → digest, e.g. "curated" → keyed hash of ordered ids and metas
   std::map<std::string, std::string> outputs;  // file → digest of its plaintext
   int64_t n_in = 0, n_out = 0;
   std::map<std::string, int64_t> dropped;  // reason → n; n_in = n_out + all of these
