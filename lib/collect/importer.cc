@@ -133,8 +133,9 @@ Status Importer::read_input(const Input& input) {
   const uint64_t bytes_before = report_.n_bytes;
   RecordReader::Record record;
   for (;;) {
-    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
     auto more = reader.next(record);
+    // Standard input ends at a signal: what it ended in is no record.
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
     report_.n_bytes = bytes_before + reader.n_bytes_read();
     if (!more) return fail(std::move(more).error());
     if (!*more) return {};
