@@ -282,10 +282,7 @@ Status load_weights(const TaskSettings& settings, Base& base) {
   if (base.decoder) return {};
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
-  auto device = nn::guarded([&]() -> Result<at::Device> { return at::Device(settings.device); });
-  if (!device)
-    return fail(ErrorCode::kUsage, fmt::format("no such device: {}", settings.device), "use --device cpu or cuda");
-  options.device = *device;
+  SLM_TRY(options.device, nn::open_device(settings.device));
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
 }

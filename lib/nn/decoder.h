@@ -133,6 +133,9 @@ class Decoder {
   std::optional<at::Generator> dropout_;
 };
 
+// "cpu", "cuda" or "cuda:1". Errors: kUsage for another name, kOutOfMemory where libtorch sees no such device.
+Result<at::Device> open_device(const std::string& name);
+
 // Runs f and turns torch's exceptions into an Error. f returns a Result or Status.
 template <class F>
 auto guarded(F&& f) -> decltype(f());

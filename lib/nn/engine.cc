@@ -157,18 +157,24 @@ class TorchEngine final : public Engine {
 
 }  // namespace
 
+Result<at::Device> open_device(const std::string& name) {
+  const bool cuda = name == "cuda" || (name.starts_with("cuda:") && name.size() > 5 &&
+                                       name.find_first_not_of("0123456789", 5) == std::string::npos);
+  if (!cuda && name != "cpu")
+    return fail(ErrorCode::kUsage, fmt::format("device \"{}\"; known: cpu, cuda, cuda:N", name), "use --device cpu");
+  if (cuda && !at::hasCUDA())
+    return fail(ErrorCode::kOutOfMemory, fmt::format("device \"{}\": this libtorch sees no CUDA device", name),
+                "use --device cpu");
+  return guarded([&]() -> Result<at::Device> { return at::Device(name); });
+}
+
 Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, const EngineOptions& options) {
-  const bool cuda = options.device.starts_with("cuda");
-  if (!cuda && options.device != "cpu")
-    return fail(ErrorCode::kUsage, fmt::format("device \"{}\"; known: cpu, cuda, cuda:N", options.device));
+  SLM_TRY(const at::Device device, open_device(options.device));
+  const bool cuda = device.is_cuda();
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
-    if (cuda && !at::hasCUDA())
-      return fail(ErrorCode::kOutOfMemory,
-                  fmt::format("device \"{}\": this libtorch sees no CUDA device", options.device), "use --device cpu");
     DType dtype = options.dtype;
     if (dtype == DType::kAuto) dtype = cuda || cpu_has_bf16() ? DType::kBFloat16 : DType::kFloat32;
-    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat,
-                                           at::Device(options.device), false};
+    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat, device, false};
     SLM_TRY(auto decoder, Decoder::load(dir, decoder_options));
     log_info(fmt::format("model of {:.1f} M parameters: {}, {}, kernels {}, {} threads",
                          static_cast<double>(n_parameters(decoder.config())) / 1e6, options.device,

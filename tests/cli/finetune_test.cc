@@ -45,6 +45,16 @@ TEST_F(FinetuneCommand, ADryRunForPeopleShowsTheMasksBelowTheTable) {
     EXPECT_THAT(ran.out, testing::Not(HasSubstr(word)));
 }
 
+TEST_F(FinetuneCommand, ADeviceThatIsNotThereIsSaidInALine) {
+  for (const auto& [device, rc] : {std::pair("tpu", 2), {"cuda:x", 2}, {"cuda:99", 40}}) {
+    const Ran ran = run({"finetune", "--all", "--lora", "--seed", "77", "--device", device});
+    if (rc != 40 || !fs::exists("/dev/nvidia0")) {
+      EXPECT_EQ(ran.rc, rc) << device << ran.out;
+    }
+    EXPECT_LT(ran.out.size(), 2000u) << ran.out;
+  }
+}
+
 TEST_F(FinetuneCommand, NumbersOutOfRangeAreRefused) {
   for (const char* flag : {"--max-validation", "--max-steps", "--max-examples", "--patience", "--validations", "--clip",
                            "--alpha", "--checkpoint-every", "--epochs"})
