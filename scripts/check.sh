@@ -16,9 +16,10 @@ if command -v shellcheck >/dev/null; then step shell shellcheck -S warning scrip
 [ -f scripts/sample/check_sample.py ] && step sample python3 scripts/sample/check_sample.py
 
 if [ $full = 1 ]; then
-  tidy() { sources | grep '\.cc$' | grep -E '^(lib|tools)/' | xargs -P "$(nproc)" -n 4 clang-tidy-14 -quiet -p build/dev; }
+  # Clang can't read GCC's precompiled headers: its own compile commands, configured but not built.
+  tidy() { cmake --preset tidy >/dev/null && sources | grep '\.cc$' | grep -E '^(lib|tools)/' | xargs -P "$(nproc)" -n 4 clang-tidy-14 -quiet -p build/tidy; }
   sanitized() { scripts/build.sh "$1" && ctest --test-dir "build/$1" --output-on-failure -j "$(nproc)"; }
-  step "clang-tidy" bash -c "$(declare -f sources tidy); scripts/build.sh dev && tidy"
+  step "clang-tidy" tidy
   step "address and undefined sanitizers" sanitized asan
   step "thread sanitizer" sanitized tsan
   step "build without libtorch" sanitized no-torch

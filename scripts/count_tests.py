@@ -5,10 +5,10 @@ import sys
 
 passed = failed = skipped = 0
 for line in open(sys.argv[1], encoding="utf-8", errors="replace"):
-    m = re.match(r"\s*\d+/\d+ Test\s+#\d+: .*?(\*+)?\s*(Passed|\*{3}Skipped|Skipped|\*{3}Failed|Failed|\*{3}Timeout|Timeout|\*{3}Exception|\*{3}Not Run)", line)
+    m = re.match(r"\s*\d+/\d+ Test\s+#\d+: .*?[ .*](Passed|Skipped|Failed|Timeout|Exception|Not Run)[^.]*\s[\d.]+ sec\s*$", line)
     if not m:
         continue
-    word = m.group(2).lstrip("*")
+    word = m.group(1)
     if word == "Passed":
         passed += 1
     elif word == "Skipped":

@@ -25,7 +25,6 @@ namespace {
 
 bool is_bf16(const Tensor& t) { return t.scalar_type() == at::kBFloat16; }
 float* floats(const Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; }
-void* raw(const Tensor& t) { return t.defined() ? t.data_ptr() : nullptr; }
 char* shifted(const Tensor& t, int64_t elements) {
   return t.defined() ? static_cast<char*>(t.data_ptr()) + elements * t.element_size() : nullptr;
 }
