@@ -91,7 +91,8 @@ TEST_F(AppTest, UnknownKeyInAConfigurationFileIsAnError) {
 }
 
 TEST_F(AppTest, PipelineErrorsNameStepAndKey) {
-  if (run_cli({"run", "--help"}).rc != 0) GTEST_SKIP() << "this build has no run: it was made without libtorch";
+  if (run_cli({"run"}).err.find("unknown command") != std::string::npos)
+    GTEST_SKIP() << "this build has no run: it was made without libtorch";
   ASSERT_TRUE(write_file_atomic(dir_ / "p.toml", "name = \"x\"\n[[step]]\ncommand = \"status\"\nmakes = {}\n"));
   const auto bad = run_cli({"run", (dir_ / "p.toml").string()});
   EXPECT_EQ(bad.rc, 20);
