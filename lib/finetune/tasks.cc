@@ -168,7 +168,8 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
     out.n_tokens += static_cast<int64_t>(example->ids.size());
     out.n_completion += static_cast<int64_t>(example->ids.size() - example->n_prompt);
     out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
-    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0});
+    const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
+    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key});
     return {};
   }));
   return out;

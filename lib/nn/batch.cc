@@ -38,18 +38,22 @@ std::vector<Group> group_by_prefix(std::span<const Sequence> sequences, bool sha
     for (const size_t i : order) groups.push_back({{i}, 0});
     return groups;
   }
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return sequences[a].ids < sequences[b].ids; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    const auto &x = sequences[a], &y = sequences[b];
+    return x.rope_key != y.rope_key ? x.rope_key < y.rope_key : x.ids < y.ids;
+  });
   for (const size_t i : order) {
     const auto& ids = sequences[i].ids;
     const int64_t own = length_of(sequences[i]) - 1;  // at least one token of its own
     if (!groups.empty()) {
       auto& last = groups.back();
-      const auto& before = sequences[last.members.back()].ids;
+      const auto& neighbour = sequences[last.members.back()];
+      const auto& before = neighbour.ids;
       const auto common = std::mismatch(ids.begin(), ids.end(), before.begin(), before.end()).first - ids.begin();
       const int64_t prefix = std::min({last.n_prefix, static_cast<int64_t>(common), own});
       // Joining saves `prefix` tokens and costs the other members what they shared beyond it.
       const int64_t cost = (last.n_prefix - prefix) * static_cast<int64_t>(last.members.size() - 1);
-      if (prefix >= kMinShared && prefix > cost) {
+      if (prefix >= kMinShared && prefix > cost && neighbour.rope_key == sequences[i].rope_key) {
         last.members.push_back(i);
         last.n_prefix = prefix;
         continue;
@@ -95,7 +99,10 @@ void first_fit(const std::vector<int64_t>& sizes, int64_t room, const Give& give
 class Writer {
  public:
   Writer(std::span<const Sequence> sequences, bool share, std::vector<Placement>* placements)
-      : sequences_(sequences), share_(share), placements_(placements) {}
+      : sequences_(sequences),
+        share_(share),
+        keyed_(std::any_of(sequences.begin(), sequences.end(), [](const Sequence& s) { return s.rope_key != 0; })),
+        placements_(placements) {}
 
   RowBatch write(const std::vector<Row>& rows, size_t from, size_t n, const std::vector<Unit>& units, int64_t length,
                  size_t batch_index) {
@@ -108,6 +115,7 @@ class Writer {
     batch_.starts.resize(size);
     // Padding sees only itself.
     for (size_t i = 0; i < size; ++i) batch_.starts[i] = static_cast<int32_t>(i % static_cast<size_t>(length));
+    if (keyed_) batch_.rope_keys.assign(size, 0);
     if (share_) {
       batch_.prefix_starts.assign(size, 0);
       batch_.prefix_ends.assign(size, 0);
@@ -159,6 +167,7 @@ class Writer {
       batch_.ids[i] = s.ids[static_cast<size_t>(t)];
       batch_.positions[i] = static_cast<int32_t>(t);
       batch_.starts[i] = static_cast<int32_t>(start);
+      if (!batch_.rope_keys.empty()) batch_.rope_keys[i] = s.rope_key;
     }
   }
   static float weight_of(const Sequence& s, int64_t t) {
@@ -172,7 +181,7 @@ class Writer {
   }
 
   std::span<const Sequence> sequences_;
-  bool share_;
+  bool share_, keyed_;
   std::vector<Placement>* placements_;
   RowBatch batch_;
 };
@@ -230,6 +239,7 @@ RowBatch join_rows(std::span<const RowBatch> batches) {
     out.n_tokens += b.n_tokens;
     append(out.ids, b.ids);
     append(out.positions, b.positions);
+    append(out.rope_keys, b.rope_keys);
     append(out.starts, b.starts);
     append(out.prefix_starts, b.prefix_starts);
     append(out.prefix_ends, b.prefix_ends);

@@ -17,17 +17,19 @@ struct RowBatch {
   std::vector<int32_t> positions;  // position within its own sequence
   // A token sees [prefix_starts, prefix_ends) and [starts, itself] of its row. The first two may be empty: no sharing.
   std::vector<int32_t> starts, prefix_starts, prefix_ends;
-  std::vector<int32_t> loss_at;  // flat index of a hidden state that predicts …
-  std::vector<int32_t> targets;  // … this token
-  std::vector<float> weights;    // with this weight
-  int64_t n_tokens = 0;          // of the sequences, as if nothing were shared; without padding
-  double loss_weight() const;    // Σ weights
+  std::vector<int32_t> rope_keys;  // of its sequence (nn/config.h); empty: all 0
+  std::vector<int32_t> loss_at;    // flat index of a hidden state that predicts …
+  std::vector<int32_t> targets;    // … this token
+  std::vector<float> weights;      // with this weight
+  int64_t n_tokens = 0;            // of the sequences, as if nothing were shared; without padding
+  double loss_weight() const;      // Σ weights
 };
 
 struct Sequence {
   std::vector<int32_t> ids;
   size_t n_prompt = 0;      // the first n_prompt tokens
   float prompt_weight = 0;  // weight of their loss; the rest weigh 1. The first token is never a target
+  int32_t rope_key = 0;     // rope_key(config, length): sequences of different keys share nothing
 };
 
 struct PackOptions {
@@ -48,7 +50,7 @@ struct Placement {
 // Requires: no sequence is empty, or longer than row_length (unless 0).
 std::vector<RowBatch> pack_rows(std::span<const Sequence> sequences, const PackOptions& options,
                                 std::vector<Placement>* placements = nullptr);
-// One batch of the rows of several. Requires: equal lengths; all with prefixes or all without.
+// One batch of the rows of several. Requires: equal lengths; all or none with prefixes; all or none with rope keys.
 RowBatch join_rows(std::span<const RowBatch> batches);
 
 }  // namespace slm::nn

@@ -1,17 +1,18 @@
-// The Llama-family decoder: RMS norm, rotary positions (halves convention), grouped-query attention, SwiGLU, tied or
-// own output weights; frozen with LoRA adapters, or with all weights trainable. Torch headers: only nn and finetune
-// include this.
+// One decoder for all families of nn/config.h: rotary positions (halves convention), grouped-query attention, a
+// feed-forward part; frozen with LoRA adapters, or with all weights trainable. What differs between families is data
+// in ModelConfig. Torch headers: only nn and finetune include this.
 //
-// Shapes: see ops.h. q, k, v lie in one matrix, gate and up in another; the checkpoint's names are slices of them.
+// Shapes: see ops.h. Linears that read the same input lie in one matrix; the checkpoint's names are slices of them.
 // Errors: as in engine.h.
 // Threads: one call at a time.
-// Source: transformers `models/llama/modeling_llama.py` for the names and the order of operations;
+// Source: transformers `models/{llama,mistral,qwen2,qwen3,smollm3,granite,phi,phi3,gemma,gemma2,gemma3}/modeling_*.py`
+//   for the names and the order of operations;
 //   peft `tuners/lora/layer.py` for LoRA (ΔW = s·B·A, s = alpha/r, or alpha/√r with rslora).
 #pragma once
 
 #include <torch/types.h>
 
-#include <map>
+#include <array>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,19 +22,21 @@
 #include "nn/batch.h"
 #include "nn/engine.h"
 #include "nn/ops.h"
+#include "nn/rope.h"
 
 namespace slm::nn {
+
+// Of norms, adapters and sums in a model that computes in `compute`.
+inline at::ScalarType wide_type(at::ScalarType compute) { return compute == at::kDouble ? at::kDouble : at::kFloat; }
 
 struct LoraConfig {
   int64_t rank = 8;
   double alpha = 16;
   double dropout = 0;  // of the adapter's input; linears that read the same input share one mask
   bool rslora = false;
-  std::vector<std::string> targets;  // "q_proj", "gate_proj", … ; empty: all seven
+  std::vector<std::string> targets;  // of linear_names(config): "q_proj", "gate_proj", …; empty: all
   double scale() const;
 };
-inline constexpr const char* kLinearNames[] = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                               "gate_proj", "up_proj", "down_proj"};
 
 // One adapted linear of the checkpoint.
 struct LoraPair {
@@ -77,8 +80,9 @@ class Decoder {
 
   // What training changes: all weights, or the adapters.
   std::vector<Parameter> parameters() const;
-  // The checkpoint's tensors by name, as views of the weights.
+  // The checkpoint's tensors by name, as views of the weights; and of their gradients, undefined where there is none.
   std::vector<TensorSlice> weights() const;
+  std::vector<TensorSlice> gradients() const;
 
   // Weighted loss of a batch, with a gradient if gradients are on. dropout_seed matters only with LoRA dropout.
   CrossEntropy loss(const RowBatch& batch, uint64_t dropout_seed = 0);
@@ -92,44 +96,77 @@ class Decoder {
   // Runs the prompts, computing a beginning that several share once. Returns logits [B, V] float32 after each one's
   // last token. Requires: capacity ≥ the longest prompt; no prompt is empty.
   at::Tensor prefill(std::span<const std::vector<int32_t>> prompts, int64_t capacity, std::vector<LayerCache>& cache);
-  // One token a row, at position lengths[row]; writes its key and value there.
-  at::Tensor step(const std::vector<int32_t>& ids, const std::vector<int64_t>& lengths, std::vector<LayerCache>& cache);
+  // One token a row, at position lengths[row]; writes its key and value there. rope_keys: of the prompts, when each
+  // began (its positions keep to one set of frequencies); empty: all 0.
+  struct StepRows {
+    std::vector<int32_t> ids;
+    std::vector<int64_t> lengths;
+    std::vector<int32_t> rope_keys;
+  };
+  at::Tensor step(const StepRows& rows, std::vector<LayerCache>& cache);
 
  private:
-  struct Layer {
-    at::Tensor norm1, qkv, o, norm2, gate_up, down;
+  struct Linear {
+    at::Tensor weight, bias;  // [out, in], [out] or undefined
   };
-  // Adapters on one matrix: per output segment (q, k, v / o / gate, up / down) a pair or nothing.
+  struct NormWeights {
+    at::Tensor weight, bias;  // [C], float32; undefined where there is none
+  };
+  struct Layer {
+    std::array<Linear, kSites> linears;  // as linear_sites() has them
+    NormWeights norm1, post1, norm2, post2;
+    at::Tensor q_norm, k_norm;  // [D]
+  };
+  // Adapters on one matrix: per linear of the checkpoint a pair or nothing.
   struct Site {
+    int64_t in = 0;
     std::vector<int64_t> out_sizes;
     std::vector<std::string> modules;
     std::vector<at::Tensor> a, b;   // undefined where not adapted
     at::Tensor packed_a, packed_b;  // for frozen adapters: made once, in the compute type
   };
+  // What attention of a layer needs that depends on the batch.
+  struct Contexts {
+    std::vector<AttentionContext> of_kind;
+  };
   Decoder(ModelConfig config, Options options);
   void allocate();
-  void rotary_tables(int64_t positions);
-  std::vector<Site> empty_sites() const;  // 4 a layer: qkv, o, gate_up, down
+  // Calls use(checkpoint name, our tensor, first row, rows) for every tensor of the checkpoint; rows −1: all.
+  template <class Use>
+  void walk_weights(const Use& use) const;
+  std::vector<Site> empty_sites() const;  // kSites a layer
   void pack(Site& site) const;
   std::pair<at::Tensor, at::Tensor> packed(const Site& site) const;
-  at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, size_t site) const;
+  at::Tensor linear(const at::Tensor& x, size_t layer, size_t site) const;
   at::Tensor cast(const at::Tensor& weight) const;
-  at::Tensor embed(const at::Tensor& ids) const;
-  const at::Tensor& head() const { return config_.tied_embeddings ? embedding_ : head_; }
-  AttentionContext attention_context(const RowBatch& batch);
-  // Residual stream and the last block's output, not yet added. `cache`, if not null, gets each layer's keys and values
-  // as they lie in the batch: [rows, K, T, D].
-  NormOut run(const RowBatch& batch, std::vector<LayerCache>* cache);
+  at::Tensor embed(const std::vector<int32_t>& ids) const;
+  NormOut norm(const at::Tensor& x, const at::Tensor& y, const NormWeights& weights) const;
+  at::Tensor feed_forward(const at::Tensor& x, size_t layer) const;
+  // What a block adds to the stream: its output after the family's own norm and scale.
+  at::Tensor added(const at::Tensor& block, const NormWeights& post) const;
+  // The head's matrix in the compute type, and states as it takes them: with a bias it has a column more.
+  at::Tensor head() const;
+  at::Tensor head_input(const at::Tensor& states) const;
+  at::Tensor head_logits(const at::Tensor& states) const;
+  AttentionShape shape_of(int64_t rows, int64_t length) const;
+  Contexts contexts(const RowBatch& batch);
+  // Runs the layers. attend(layer, qkv, context) gives attention's output. Returns the residual stream and the last
+  // block's output, not yet added.
+  template <class Attend>
+  NormOut run_layers(const RowBatch& batch, const Attend& attend);
   // The final norm of the states at `flat`, in the compute type.
   at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
 
   ModelConfig config_;
   Options options_;
-  at::Tensor embedding_, head_, final_norm_;
+  at::Tensor embedding_, head_, head_bias_;
+  NormWeights final_norm_;
   std::vector<Layer> layers_;
   LoraConfig lora_config_;
-  std::vector<Site> lora_;  // empty without adapters
-  at::Tensor cos_, sin_;
+  std::vector<Site> lora_;          // empty without adapters
+  std::vector<LayerConfig> kinds_;  // the different ones
+  std::vector<size_t> kind_of_;     // layer → kind
+  std::vector<RopeTable> tables_;   // of a kind, for key 0
   std::optional<at::Generator> dropout_;
 };
 

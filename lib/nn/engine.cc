@@ -20,6 +20,7 @@ namespace {
 struct TorchCache final : Cache {
   std::vector<Decoder::LayerCache> layers;
   std::vector<int64_t> lengths;
+  std::vector<int32_t> rope_keys;  // of the prompts; empty: all 0
   size_t n_rows() const override { return lengths.size(); }
   int64_t length(size_t row) const override { return lengths[row]; }
 };
@@ -47,7 +48,7 @@ class TorchEngine final : public Engine {
   void clear_adapter() override { decoder_.clear_lora(); }
 
   Result<std::vector<float>> logits(std::span<const int32_t> ids) override {
-    const Sequence prompt{{ids.begin(), ids.end()}, ids.size(), 0};
+    const Sequence prompt{{ids.begin(), ids.end()}, ids.size(), 0, rope_key(config(), std::ssize(ids))};
     SLM_CHECK(check_prompt(prompt.ids));
     use_threads();
     return guarded([&]() -> Result<std::vector<float>> {
@@ -69,6 +70,7 @@ class TorchEngine final : public Engine {
       int64_t longest = 0;
       for (const auto& prompt : prompts) {
         cache->lengths.push_back(static_cast<int64_t>(prompt.size()));
+        cache->rope_keys.push_back(rope_key(config(), cache->lengths.back()));
         longest = std::max(longest, cache->lengths.back());
       }
       copy_out(decoder_.prefill(prompts, longest + kSpareTokens, cache->layers), logits);
@@ -94,7 +96,7 @@ class TorchEngine final : public Engine {
     return guarded([&]() -> Status {
       const int64_t capacity = c.layers[0].keys.size(2);
       if (longest >= capacity) grow(c, std::min(config().max_positions, capacity * 3 / 2 + kSpareTokens));
-      copy_out(decoder_.step({ids.begin(), ids.end()}, c.lengths, c.layers), logits);
+      copy_out(decoder_.step({{ids.begin(), ids.end()}, c.lengths, c.rope_keys}, c.layers), logits);
       for (auto& length : c.lengths) ++length;
       return {};
     });
@@ -103,11 +105,13 @@ class TorchEngine final : public Engine {
   Status keep(Cache& cache, std::span<const size_t> rows) override {
     auto& c = static_cast<TorchCache&>(cache);
     std::vector<int64_t> index, lengths;
+    std::vector<int32_t> rope_keys;
     for (const size_t row : rows) {
       if (row >= c.lengths.size())
         return fail(ErrorCode::kUsage, fmt::format("keep row {} of a cache of {} rows", row, c.lengths.size()));
       index.push_back(static_cast<int64_t>(row));
       lengths.push_back(c.lengths[row]);
+      rope_keys.push_back(c.rope_keys[row]);
     }
     return guarded([&]() -> Status {
       at::NoGradGuard no_grad;
@@ -117,6 +121,7 @@ class TorchEngine final : public Engine {
         layer.values = layer.values.index_select(0, at_rows);
       }
       c.lengths = std::move(lengths);
+      c.rope_keys = std::move(rope_keys);
       return {};
     });
   }

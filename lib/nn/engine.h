@@ -4,7 +4,7 @@
 // Errors: kUnsupportedModel (unknown architecture or field: names itself and what is known), kBadInput (truncated or
 //   inconsistent file: names file, tensor, expected and found), kOutOfMemory, kIo.
 // Threads: one call at a time per engine.
-// Source: Hugging Face `config.json`, safetensors (README of huggingface/safetensors), PEFT adapter files.
+// Source: safetensors (README of huggingface/safetensors), PEFT adapter files.
 #pragma once
 
 #include <cstdint>
@@ -16,26 +16,12 @@
 
 #include "core/bytes.h"
 #include "core/error.h"
-#include "schema/json.h"
+#include "nn/config.h"
 
 namespace slm::nn {
 
 enum class DType { kAuto, kFloat32, kBFloat16 };   // kAuto: bf16 where the CPU computes it, else fp32
 Result<DType> parse_dtype(std::string_view name);  // "auto", "float32", "bfloat16"
-
-// What config.json says, checked. Only Llama-family decoders so far (model_type "llama").
-struct ModelConfig {
-  std::string architecture;  // "LlamaForCausalLM"
-  int64_t vocab_size = 0, width = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, ffn_width = 0;
-  int64_t max_positions = 0;
-  double rope_theta = 10000.0, norm_eps = 1e-5;
-  bool tied_embeddings = false;
-  int64_t bos_id = -1;
-  std::vector<int64_t> eos_ids;
-};
-// Reads dir/config.json. Errors as above.
-Result<ModelConfig> read_config(const std::filesystem::path& dir);
-Result<ModelConfig> parse_config(const json::value& value);
 
 struct EngineOptions {
   DType dtype = DType::kAuto;

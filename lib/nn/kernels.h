@@ -14,6 +14,7 @@ struct HeadShape {
   int64_t n_heads;   // query heads
   int64_t n_kv;      // key/value heads; n_heads = n_kv · group
   int64_t head_dim;  // D
+  int64_t rotated;   // R, even: leading values of a head that turn with the position
 };
 
 // Columns that each row of a softmax covers: [prefix_lo, prefix_hi) and [lo, hi), in this order, not overlapping. The
@@ -38,7 +39,7 @@ struct Kernels {
                           bool bf);
 
   // Rows of one batch row `b`: qkv [T, (H + 2K)·D] → q [K, G, T, D] rotated and scaled, k [K, T, D] rotated, v [K, T,
-  // D]. cos, sin: [positions, D/2]; positions: [T].
+  // D]. cos, sin: [positions, R/2]; positions: [T].
   void (*split_rotate)(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
                        HeadShape shape, void* q, void* k, void* v, bool bf);
   void (*merge_rotate)(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,

@@ -273,7 +273,7 @@ void swiglu_backward_t(const void* gate_up, const void* d_out, int64_t n_rows, i
 // One head's vector of one token. The halves (i, i + D/2) are a pair; sign −1 undoes the rotation.
 template <class T>
 SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const float* s, float sign, float scale,
-                            int64_t half) {
+                            int64_t half, int64_t head_dim) {
   for (int64_t i = 0; i < half; i += kLanes) {
     const int64_t n = lanes_left(i, half);
     const F a = load_n<T>(in, i, n), b = load_n<T>(in, i + half, n);
@@ -281,21 +281,25 @@ SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const flo
     store_n<T>(out, i, n, a * ci - b * si);
     store_n<T>(out, i + half, n, b * ci + a * si);
   }
+  for (int64_t i = 2 * half; i < head_dim; i += kLanes) {
+    const int64_t n = lanes_left(i, head_dim);
+    store_n<T>(out, i, n, load_n<T>(in, i, n) * scale);
+  }
 }
 
 template <class T>
 void split_rotate_t(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
                     HeadShape s, void* q, void* k, void* v) {
-  const int64_t half = s.head_dim / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
+  const int64_t half = s.rotated / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
   for (int64_t t = 0; t < s.length; ++t) {
     const float* c = cos + positions[t] * half;
     const float* sn = sin + positions[t] * half;
     for (int64_t h = 0; h < s.n_heads; ++h)
       rotate_head<T>(at<T>(qkv, t * row + h * s.head_dim), at<T>(q, (h * s.length + t) * s.head_dim), c, sn, 1.0f,
-                     scale, half);
+                     scale, half, s.head_dim);
     for (int64_t h = 0; h < s.n_kv; ++h) {
       const int64_t from = t * row + (s.n_heads + h) * s.head_dim, to = (h * s.length + t) * s.head_dim;
-      rotate_head<T>(at<T>(qkv, from), at<T>(k, to), c, sn, 1.0f, 1.0f, half);
+      rotate_head<T>(at<T>(qkv, from), at<T>(k, to), c, sn, 1.0f, 1.0f, half, s.head_dim);
       memcpy(at<T>(v, to), at<T>(qkv, from + s.n_kv * s.head_dim), static_cast<size_t>(s.head_dim * T::kBytes));
     }
   }
@@ -304,16 +308,16 @@ void split_rotate_t(const void* qkv, const float* cos, const float* sin, const i
 template <class T>
 void merge_rotate_t(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
                     const int32_t* positions, float scale, HeadShape s, void* dqkv) {
-  const int64_t half = s.head_dim / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
+  const int64_t half = s.rotated / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
   for (int64_t t = 0; t < s.length; ++t) {
     const float* c = cos + positions[t] * half;
     const float* sn = sin + positions[t] * half;
     for (int64_t h = 0; h < s.n_heads; ++h)
       rotate_head<T>(at<T>(dq, (h * s.length + t) * s.head_dim), at<T>(dqkv, t * row + h * s.head_dim), c, sn, -1.0f,
-                     scale, half);
+                     scale, half, s.head_dim);
     for (int64_t h = 0; h < s.n_kv; ++h) {
       const int64_t to = t * row + (s.n_heads + h) * s.head_dim, from = (h * s.length + t) * s.head_dim;
-      rotate_head<T>(at<T>(dk, from), at<T>(dqkv, to), c, sn, -1.0f, 1.0f, half);
+      rotate_head<T>(at<T>(dk, from), at<T>(dqkv, to), c, sn, -1.0f, 1.0f, half, s.head_dim);
       memcpy(at<T>(dqkv, to + s.n_kv * s.head_dim), at<T>(dv, from), static_cast<size_t>(s.head_dim * T::kBytes));
     }
   }

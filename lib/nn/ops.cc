@@ -3,8 +3,11 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <vector>
 
 #include "nn/kernels.h"
@@ -113,7 +116,7 @@ struct SwiGlu : Function<SwiGlu> {
 // --- attention
 // ---------------------------------------------------------------------------------------------------------
 
-HeadShape head_shape(const AttentionShape& s) { return {s.length, s.n_heads, s.n_kv, s.head_dim}; }
+HeadShape head_shape(const AttentionShape& s) { return {s.length, s.n_heads, s.n_kv, s.head_dim, s.rotated}; }
 
 // last[t] = t + 1: the end of what token t of a row sees.
 Tensor row_ends(int64_t length) { return at::arange(1, length + 1, at::kInt); }
@@ -126,7 +129,7 @@ Split split_heads(const Tensor& qkv, const AttentionContext& c, const AttentionS
   Split out{at::empty({s.rows * s.n_kv, group * s.length, s.head_dim}, qkv.options()),
             at::empty({s.rows * s.n_kv, s.length, s.head_dim}, qkv.options()),
             at::empty({s.rows * s.n_kv, s.length, s.head_dim}, qkv.options())};
-  const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
+  const auto scale = static_cast<float>(s.scale);
   const int64_t q_size = s.n_heads * s.length * s.head_dim, k_size = s.n_kv * s.length * s.head_dim;
   at::parallel_for(0, s.rows, 1, [&](int64_t a, int64_t b) {
     for (int64_t r = a; r < b; ++r)
@@ -205,7 +208,8 @@ struct Attention : Function<Attention> {
     Tensor p;
     const Tensor out = heads_to_tokens(attend(x, c, s, &p), s);
     context->save_for_backward({x.q, x.k, x.v, p, c.cos, c.sin, c.positions, c.starts, c.prefix_starts, c.prefix_ends});
-    context->saved_data["shape"] = std::vector<int64_t>{s.rows, s.length, s.n_heads, s.n_kv, s.head_dim};
+    context->saved_data["shape"] = std::vector<int64_t>{s.rows, s.length, s.n_heads, s.n_kv, s.head_dim, s.rotated};
+    context->saved_data["scale"] = s.scale;
     return out;
   }
   static tensor_list backward(AutogradContext* context, tensor_list grads) {
@@ -213,7 +217,8 @@ struct Attention : Function<Attention> {
     const Split x{saved[0], saved[1], saved[2]};
     const AttentionContext c{saved[4], saved[5], saved[6], saved[7], saved[8], saved[9]};
     const auto sizes = context->saved_data["shape"].toIntVector();
-    const AttentionShape s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]};
+    const AttentionShape s{
+        sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], context->saved_data["scale"].toDouble()};
     const Tensor d_out = tokens_to_heads(grads[0].contiguous(), s);
     const Tensor dq = at::empty_like(x.q), dk = at::empty_like(x.k), dv = at::empty_like(x.v);
     const int64_t n_blocks = s.rows * s.n_kv, at_once = blocks_at_once(x.q, s);
@@ -231,7 +236,7 @@ struct Attention : Function<Attention> {
       at::bmm_out(v_part, p.transpose(1, 2), part(d_out));
     }
     Tensor d = at::empty({s.rows * s.length, (s.n_heads + 2 * s.n_kv) * s.head_dim}, x.q.options());
-    const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
+    const auto scale = static_cast<float>(s.scale);
     const int64_t q_size = s.n_heads * s.length * s.head_dim, k_size = s.n_kv * s.length * s.head_dim;
     at::parallel_for(0, s.rows, 1, [&](int64_t a, int64_t b) {
       for (int64_t r = a; r < b; ++r)
@@ -243,32 +248,46 @@ struct Attention : Function<Attention> {
   }
 };
 
-// x [rows, T, heads, D], cos and sin [rows, T, 1, D/2]
-Tensor rotate_plain(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const auto halves = x.chunk(2, -1);
-  return at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
+// x [rows, T, heads, D], cos and sin [rows, T, 1, R/2]
+Tensor rotate_plain(const Tensor& x, const Tensor& cos, const Tensor& sin, int64_t rotated) {
+  const auto halves = x.narrow(-1, 0, rotated).chunk(2, -1);
+  const Tensor turned = at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
+  return rotated == x.size(-1) ? turned : at::cat({turned, x.narrow(-1, rotated, x.size(-1) - rotated)}, -1);
 }
 
-AttentionParts attention_plain(const Tensor& qkv, const AttentionContext& c, const AttentionShape& s) {
-  const int64_t group = s.n_heads / s.n_kv;
+// Rotated queries and keys, and values: [rows, H or K, T, D]; the queries not yet scaled.
+Split split_heads_plain(const Tensor& qkv, const AttentionContext& c, const AttentionShape& s) {
   const Tensor x = qkv.view({s.rows, s.length, s.n_heads + 2 * s.n_kv, s.head_dim});
   const Tensor cos = c.cos.index_select(0, c.positions).view({s.rows, s.length, 1, -1}).to(qkv.scalar_type());
   const Tensor sin = c.sin.index_select(0, c.positions).view({s.rows, s.length, 1, -1}).to(qkv.scalar_type());
-  const Tensor q = rotate_plain(x.narrow(2, 0, s.n_heads), cos, sin).transpose(1, 2);
-  const Tensor k = rotate_plain(x.narrow(2, s.n_heads, s.n_kv), cos, sin).transpose(1, 2);
-  const Tensor v = x.narrow(2, s.n_heads + s.n_kv, s.n_kv).transpose(1, 2);
+  return {rotate_plain(x.narrow(2, 0, s.n_heads), cos, sin, s.rotated).transpose(1, 2),
+          rotate_plain(x.narrow(2, s.n_heads, s.n_kv), cos, sin, s.rotated).transpose(1, 2),
+          x.narrow(2, s.n_heads + s.n_kv, s.n_kv).transpose(1, 2)};
+}
+
+// Queries [rows, H, T, D] over keys and values [rows, K, S, D]; hidden [rows, 1, T, S].
+Tensor attend_plain(const Split& x, const Tensor& hidden, const AttentionShape& s) {
+  const int64_t group = s.n_heads / s.n_kv;
+  Tensor scores = at::matmul(x.q, x.k.repeat_interleave(group, 1).transpose(2, 3)) * s.scale;
+  if (s.softcap > 0) scores = at::tanh(scores / s.softcap) * s.softcap;
+  const Tensor p = at::softmax(scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()), -1);
+  return at::matmul(p, x.v.repeat_interleave(group, 1));
+}
+
+AttentionParts attention_plain(const Tensor& qkv, const AttentionContext& c, const AttentionShape& s) {
+  const Split x = split_heads_plain(qkv, c, s);
   const Tensor at_key = at::arange(s.length, c.starts.options()).view({1, 1, 1, s.length});
   const Tensor at_query = at_key.view({1, 1, s.length, 1});
   const auto of_query = [&](const Tensor& t) { return t.view({s.rows, 1, s.length, 1}); };
   Tensor hidden = (at_key > at_query) | (at_key < of_query(c.starts));
   if (c.prefix_starts.defined())
     hidden = hidden & ~((at_key >= of_query(c.prefix_starts)) & (at_key < of_query(c.prefix_ends)));
-  Tensor scores =
-      at::matmul(q, k.repeat_interleave(group, 1).transpose(2, 3)) / std::sqrt(static_cast<double>(s.head_dim));
-  scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
-  const Tensor out = at::matmul(at::softmax(scores, -1), v.repeat_interleave(group, 1));
-  return {out.transpose(1, 2).reshape({s.rows * s.length, s.n_heads * s.head_dim}), k.contiguous(), v.contiguous()};
+  const Tensor out = attend_plain(x, hidden, s);
+  return {out.transpose(1, 2).reshape({s.rows * s.length, s.n_heads * s.head_dim}), x.k.contiguous(), x.v.contiguous()};
 }
+
+// The kernels attend without a cap on the scores.
+bool has_attention_kernel(const Tensor& qkv, const AttentionShape& s) { return has_kernel(qkv) && s.softcap == 0; }
 
 // --- loss
 // --------------------------------------------------------------------------------------------------------------
@@ -277,7 +296,7 @@ constexpr int64_t kLossRows = 1024;
 
 struct LinearCrossEntropy : Function<LinearCrossEntropy> {
   static Tensor forward(AutogradContext* context, const Tensor& h, const Tensor& weight, const Tensor& targets,
-                        const Tensor& weights, bool want_grad, int64_t* hits) {
+                        const Tensor& weights, double softcap, bool want_grad, int64_t* hits) {
     const int64_t n = h.size(0), vocab = weight.size(0);
     const bool want_dw = want_grad && weight.requires_grad();
     Tensor dh = want_grad ? at::empty_like(h) : Tensor();
@@ -286,7 +305,12 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
     for (int64_t from = 0; from < n; from += kLossRows) {
       const int64_t rows = std::min(kLossRows, n - from);
       const Tensor part = h.narrow(0, from, rows);
-      Tensor logits = at::linear(part, weight);
+      Tensor logits = at::linear(part, weight), slope;
+      if (softcap > 0) {
+        logits.div_(softcap).tanh_();
+        if (want_grad) slope = 1 - logits.square();
+        logits.mul_(softcap);
+      }
       constexpr int64_t kSlice = 32;  // fixed slices: sums don't depend on the number of threads
       const int64_t n_slices = (rows + kSlice - 1) / kSlice;
       std::vector<double> losses(static_cast<size_t>(n_slices));
@@ -304,6 +328,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
         *hits += hit[i];
       }
       if (!want_grad) continue;
+      if (slope.defined()) logits.mul_(slope);
       Tensor dh_part = dh.narrow(0, from, rows);
       at::mm_out(dh_part, logits, weight);
       if (want_dw) dw.add_(at::mm(logits.t(), part));
@@ -315,7 +340,7 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
     const auto saved = context->get_saved_variables();
     const double scale = grads[0].item<double>();
     auto scaled = [&](const Tensor& t) { return !t.defined() || scale == 1.0 ? t : t * scale; };
-    return {scaled(saved[0]), scaled(saved[1]), Tensor(), Tensor(), Tensor(), Tensor()};
+    return {scaled(saved[0]), scaled(saved[1]), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -332,37 +357,99 @@ NormOut add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, double 
   return {sum, (sum * inv * weight).to(compute)};
 }
 
-Tensor swiglu(const Tensor& gate_up) {
-  if (has_kernel(gate_up)) return SwiGlu::apply(gate_up);
-  const auto halves = gate_up.chunk(2, -1);
-  return at::silu(halves[0]) * halves[1];
+Tensor activate(const Tensor& x, Activation activation, bool gated) {
+  if (gated && activation == Activation::kSilu && has_kernel(x)) return SwiGlu::apply(x);
+  const auto act = [&](const Tensor& t) { return activation == Activation::kSilu ? at::silu(t) : at::gelu(t, "tanh"); };
+  if (!gated) return act(x);
+  const auto halves = x.chunk(2, -1);
+  return act(halves[0]) * halves[1];
+}
+
+Tensor norm_heads(const Tensor& qkv, const Tensor& q_weight, const Tensor& k_weight, const AttentionShape& s,
+                  double eps) {
+  const int64_t both = s.n_heads + s.n_kv;
+  const auto wide = qkv.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const Tensor x = qkv.view({-1, both + s.n_kv, s.head_dim});
+  const Tensor heads = x.narrow(1, 0, both).to(wide);
+  const Tensor normed = heads * at::rsqrt(heads.pow(2).mean(-1, true) + eps);
+  const Tensor weight = at::cat({q_weight.view({1, 1, -1}).expand({1, s.n_heads, s.head_dim}),
+                                 k_weight.view({1, 1, -1}).expand({1, s.n_kv, s.head_dim})},
+                                1);
+  return at::cat({(normed * weight).to(qkv.scalar_type()), x.narrow(1, both, s.n_kv)}, 1).view(qkv.sizes());
 }
 
 Tensor attention(const Tensor& qkv, const AttentionContext& context, const AttentionShape& shape) {
-  if (has_kernel(qkv)) return Attention::apply(qkv, context, shape);
+  if (has_attention_kernel(qkv, shape)) return Attention::apply(qkv, context, shape);
   return attention_plain(qkv, context, shape).out;
 }
 
 AttentionParts attention_with_cache(const Tensor& qkv, const AttentionContext& context, const AttentionShape& s) {
-  if (!has_kernel(qkv)) return attention_plain(qkv, context, s);
+  if (!has_attention_kernel(qkv, s)) return attention_plain(qkv, context, s);
   const Split x = split_heads(qkv, context, s);
   const auto cache_shape = {s.rows, s.n_kv, s.length, s.head_dim};
   return {heads_to_tokens(attend(x, context, s, nullptr), s), x.k.view(cache_shape), x.v.view(cache_shape)};
 }
 
-CrossEntropy linear_cross_entropy(const Tensor& h, const Tensor& weight, const Tensor& targets, const Tensor& weights) {
+Tensor attend_cached(const Tensor& qkv, const AttentionContext& context, const AttentionShape& s,
+                     const CachedRows& cached, Tensor& keys, Tensor& values) {
+  const auto& [lengths, window] = cached;
+  const int64_t n = s.rows, group = s.n_heads / s.n_kv, capacity = keys.size(2);
+  const int64_t longest = *std::max_element(lengths.begin(), lengths.end()) + 1;
+  if (!has_attention_kernel(qkv, s)) {
+    Split x = split_heads_plain(qkv, context, s);
+    const auto options = at::TensorOptions().dtype(at::kLong).device(qkv.device());
+    const Tensor at_new = at::tensor(lengths, at::kLong).to(qkv.device()), rows = at::arange(n, options);
+    keys.index_put_({rows, at::indexing::Slice(), at_new}, x.k.squeeze(2));
+    values.index_put_({rows, at::indexing::Slice(), at_new}, x.v.squeeze(2));
+    const Tensor at_key = at::arange(longest, options).view({1, 1, 1, longest}), last = at_new.view({n, 1, 1, 1});
+    Tensor hidden = at_key > last;
+    if (window > 0) hidden = hidden | (at_key <= last - window);
+    x.k = keys.narrow(2, 0, longest);
+    x.v = values.narrow(2, 0, longest);
+    return attend_plain(x, hidden, s).reshape({n, s.n_heads * s.head_dim});
+  }
+  const bool bf = is_bf16(qkv);
+  const auto bytes = static_cast<size_t>(s.head_dim * qkv.element_size());
+  Tensor out = at::empty({n, s.n_heads * s.head_dim}, qkv.options()), q = at::empty_like(out);
+  Tensor kv = at::empty({2, s.n_kv * s.head_dim}, qkv.options());
+  for (int64_t b = 0; b < n; ++b) {
+    kernels().split_rotate(shifted(qkv, b * qkv.size(1)), floats(context.cos), floats(context.sin),
+                           context.positions.data_ptr<int32_t>() + b, static_cast<float>(s.scale),
+                           {1, s.n_heads, s.n_kv, s.head_dim, s.rotated}, shifted(q, b * q.size(1)), shifted(kv, 0),
+                           shifted(kv, kv.size(1)), bf);
+    for (int64_t h = 0; h < s.n_kv; ++h) {
+      const int64_t to = ((b * s.n_kv + h) * capacity + lengths[static_cast<size_t>(b)]) * s.head_dim;
+      std::memcpy(shifted(keys, to), shifted(kv, h * s.head_dim), bytes);
+      std::memcpy(shifted(values, to), shifted(kv, kv.size(1) + h * s.head_dim), bytes);
+    }
+  }
+  at::parallel_for(0, n * s.n_kv, 8, [&](int64_t from, int64_t to) {
+    std::vector<float> scratch(static_cast<size_t>(longest));
+    for (int64_t j = from; j < to; ++j) {
+      const int64_t held = cached.lengths[static_cast<size_t>(j / s.n_kv)] + 1;
+      const int64_t seen = cached.window > 0 ? std::min(held, cached.window) : held;
+      const int64_t at_cache = (j * capacity + held - seen) * s.head_dim;
+      kernels().attend_one(shifted(q, j * group * s.head_dim), shifted(keys, at_cache), shifted(values, at_cache),
+                           group, seen, s.head_dim, scratch.data(), shifted(out, j * group * s.head_dim), bf);
+    }
+  });
+  return out;
+}
+
+CrossEntropy linear_cross_entropy(const Tensor& h, const Tensor& weight, const LossTargets& at, double softcap) {
   CrossEntropy out;
   if (has_kernel(h)) {
     const bool want_grad = at::GradMode::is_enabled() && (h.requires_grad() || weight.requires_grad());
-    out.loss = LinearCrossEntropy::apply(h, weight, targets, weights, want_grad, &out.hits);
+    out.loss = LinearCrossEntropy::apply(h, weight, at.targets, at.weights, softcap, want_grad, &out.hits);
     return out;
   }
-  const Tensor logits = at::linear(h, weight);
-  const Tensor index = targets.to(at::kLong);
-  const Tensor wide = weights.to(logits.scalar_type());
+  Tensor logits = at::linear(h, weight);
+  if (softcap > 0) logits = at::tanh(logits / softcap) * softcap;
+  const Tensor index = at.targets.to(at::kLong);
+  const Tensor wide = at.weights.to(logits.scalar_type());
   const Tensor nll = -at::log_softmax(logits, -1).gather(1, index.unsqueeze(1)).squeeze(1);
   out.loss = (nll * wide).sum().to(at::kDouble);
-  out.hits = ((logits.argmax(-1) == index) & (weights != 0)).sum().item<int64_t>();
+  out.hits = ((logits.argmax(-1) == index) & (at.weights != 0)).sum().item<int64_t>();
   return out;
 }
 

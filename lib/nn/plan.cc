@@ -18,30 +18,37 @@ constexpr int64_t kSpareTokens = 64;
 // Smaller ones come from the heap, which holds on to gaps between blocks of other sizes.
 constexpr int64_t kOwnPages = int64_t{32} << 20;
 
-int64_t round_up(int64_t n) { return (n + 15) / 16 * 16; }
+// ops.cc, attend_plain: models that cap the scores hold them this many times, however large (raw, capped, masked, as
+// probabilities).
+constexpr int64_t kPlainScores = 4;
+bool plain_attention(const ModelConfig& c) { return c.attention_softcap > 0; }
 
-// Elements of the seven linears of one layer.
-int64_t layer_matrix_elements(const ModelConfig& c) {
-  const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
-  return c.width * (q + 2 * kv) + q * c.width + 3 * c.width * c.ffn_width;
-}
+int64_t round_up(int64_t n) { return (n + 15) / 16 * 16; }
 
 int64_t dtype_size(DType dtype) {
   if (dtype == DType::kAuto) return cpu_has_bf16() ? 2 : 4;
   return dtype == DType::kFloat32 ? 4 : 2;
 }
 
-// Σ (in + out) over the seven linears: elements of A and B for each unit of rank.
+// Σ (in + out) over a layer's linears: elements of A and B for each unit of rank.
 int64_t layer_adapter_elements(const ModelConfig& c) {
-  const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
-  return (c.width + q) + 2 * (c.width + kv) + (q + c.width) + 3 * (c.width + c.ffn_width);
+  int64_t out = 0;
+  for (const auto& site : linear_sites(c))
+    for (const auto& part : site.parts) out += site.in + part.out;
+  return out;
 }
 
 }  // namespace
 
 int64_t n_parameters(const ModelConfig& c) {
-  const int64_t embeddings = c.vocab_size * c.width * (c.tied_embeddings ? 1 : 2);
-  return embeddings + c.n_layers * (layer_matrix_elements(c) + 2 * c.width) + c.width;
+  const auto& names = *c.names;
+  const int64_t per_norm = c.width * (c.norm == Norm::kLayer ? 2 : 1);
+  int64_t layer = c.qk_norm ? 2 * c.head_dim : 0;
+  for (const auto& site : linear_sites(c)) layer += site.in * site.out + (site.bias ? site.out : 0);
+  for (const auto name : {names.norm1, names.post_norm1, names.norm2, names.post_norm2})
+    if (!name.empty()) layer += per_norm;
+  const int64_t embeddings = c.vocab_size * c.width * (c.tied_embeddings ? 1 : 2) + (c.head_bias ? c.vocab_size : 0);
+  return embeddings + c.n_layers * layer + per_norm;
 }
 
 ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t batch) {
@@ -56,7 +63,8 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   const int64_t row = round_up(context);
   const int64_t tokens = std::min(batch * row, std::max(kPrefillTokens / row * row, row));
   const int64_t block = c.n_heads / c.n_kv_heads * row * row * size;
-  const int64_t scores = std::min(tokens / row * c.n_kv_heads * block, std::max(kScoreBytes, block));
+  const int64_t all = tokens / row * c.n_kv_heads * block;
+  const int64_t scores = plain_attention(c) ? kPlainScores * all : std::min(all, std::max(kScoreBytes, block));
   const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + (q + 2 * kv) + 3 * q));
   const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
   const int64_t prefill = cache(batch * (context + kSpareTokens)) + cache(tokens) + layer;
@@ -89,14 +97,15 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   };
   const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0;
   const int64_t scores = tokens * c.n_heads * row * size;  // of all rows and heads; kept if they fit
-  const Kept kept[] = {{4 * tokens * w, 2},                // the residual stream
-                       {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
-                       {size * tokens * q, 2 + drop},      // queries, attention's output, its mask
-                       {size * tokens * kv, 2},
-                       {size * tokens * 2 * f, 1},  // gate and up
-                       {size * tokens * f, 1 + drop},
-                       {size * tokens * r, 7},  // of the adapters, between A and B
-                       {scores <= kScoreBytes ? scores : 0, 1}};
+  const Kept kept[] = {
+      {4 * tokens * w, 2},                // the residual stream
+      {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
+      {size * tokens * q, 2 + drop},      // queries, attention's output, its mask
+      {size * tokens * kv, 2},
+      {size * tokens * 2 * f, 1},  // gate and up
+      {size * tokens * f, 1 + drop},
+      {size * tokens * r, 7},  // of the adapters, between A and B
+      {plain_attention(c) || scores <= kScoreBytes ? scores : 0, plain_attention(c) ? kPlainScores : 1}};
   int64_t from_heap = 0;
   for (const auto& [bytes, count] : kept) {
     out.activation_bytes += c.n_layers * bytes * count;

@@ -29,9 +29,7 @@ json::object config_of(const json::object& row) {
       {"head_dim", "head_dim"},         {"tied", "tie_word_embeddings"}};
   for (const auto& [ours, theirs] : kKeys)
     if (const json::value* value = find(*shape, ours)) config[theirs] = *value;
-  if (const auto rope = get_string(*shape, "rope", "default"); rope != "default")
-    config["rope_scaling"] = json::object{{"rope_type", rope}};
-  return config;
+  return config;  // without rotary scaling: every kind that the schema knows is computed
 }
 
 CatalogueModel model_from(const json::object& row) {

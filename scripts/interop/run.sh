@@ -14,6 +14,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
 oracle=("$venv/bin/python" scripts/interop/llama.py)
+families=("$venv/bin/python" scripts/interop/families.py)
 
 "${oracle[@]}" make "$work/models" --seed "$seed"
 echo "== logits, losses and gradients of all weights and of an adapter, in the library"
@@ -27,3 +28,8 @@ echo "== our adapters in peft"
 for name in tied untied; do
   "${oracle[@]}" adapter "$work/models/$name" "$work/ours/$name" "$work/ours/$name/ours.safetensors"
 done
+echo "== every family: logits, an adapter's logits, gradients, decoding"
+"${families[@]}" make "$work/families" --seed "$seed" --gradients
+rm -f "$work/table"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
+"${families[@]}" table "$work/table" | tee "$build/support.md"

@@ -19,14 +19,14 @@ json::object llama() {
 
 TEST(Config, ReadsBothPlacesOfRotary) {
   auto object = llama();
-  EXPECT_EQ(parse_config(object)->rope_theta, 10000.0);
+  EXPECT_EQ(parse_config(object)->ropes[0].theta, 10000.0);
   object["rope_theta"] = 5e5;
-  EXPECT_EQ(parse_config(object)->rope_theta, 5e5);
+  EXPECT_EQ(parse_config(object)->ropes[0].theta, 5e5);
   object["rope_scaling"] = nullptr;
   object["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 2e4}};
   const auto config = parse_config(object);
   ASSERT_TRUE(config) << config.error().message;
-  EXPECT_EQ(config->rope_theta, 2e4);
+  EXPECT_EQ(config->ropes[0].theta, 2e4);
   EXPECT_EQ(config->head_dim, 64);
   EXPECT_EQ(config->n_kv_heads, 2);
   EXPECT_EQ(config->eos_ids, (std::vector<int64_t>{2, 5}));
@@ -56,21 +56,58 @@ TEST_P(ConfigRefusal, NamesFieldAndValue) {
 INSTANTIATE_TEST_SUITE_P(
     All, ConfigRefusal,
     ::testing::Values(
-        Refusal{"model_type", "\"mamba\"", ErrorCode::kUnsupportedModel, "\"mamba\"; known: \"llama\""},
+        Refusal{"model_type", "\"mamba\"", ErrorCode::kUnsupportedModel, "\"mamba\"; known: llama, mistral, qwen2"},
         Refusal{"architectures", "[\"LlamaForSequenceClassification\"]", ErrorCode::kUnsupportedModel,
                 "SequenceClassification"},
         Refusal{"hidden_act", "\"gelu\"", ErrorCode::kUnsupportedModel, "\"gelu\""},
-        Refusal{"attention_bias", "true", ErrorCode::kUnsupportedModel, "true; known: false"},
-        Refusal{"mlp_bias", "true", ErrorCode::kUnsupportedModel, "true"},
-        Refusal{"rope_scaling", "{\"type\":\"linear\",\"factor\":2.0}", ErrorCode::kUnsupportedModel,
-                "\"linear\"; known: default"},
-        Refusal{"rope_parameters", "{\"rope_type\":\"llama3\"}", ErrorCode::kUnsupportedModel, "\"llama3\""},
+        Refusal{"qk_layernorm", "true", ErrorCode::kUnsupportedModel, "true; known: false"},
+        Refusal{"attn_logit_softcapping", "30.0", ErrorCode::kUnsupportedModel, "3E1; known: null"},
+        Refusal{"rope_scaling", "{\"type\":\"spiral\"}", ErrorCode::kUnsupportedModel, "\"spiral\""},
+        Refusal{"rope_scaling", "3", ErrorCode::kUnsupportedModel, "null, or an object"},
+        Refusal{"layer_types", "[\"full_attention\"]", ErrorCode::kBadInput, "a list of 6"},
+        Refusal{"rope_theta", "-1", ErrorCode::kBadInput, "above 0"},
         Refusal{"quantization_config", "{\"bits\":4}", ErrorCode::kUnsupportedModel, "quantization_config"},
         Refusal{"hidden_size", "0", ErrorCode::kBadInput, "expected 1 to"},
         Refusal{"hidden_size", "\"wide\"", ErrorCode::kBadInput, "expected 1 to"},
         Refusal{"num_hidden_layers", "null", ErrorCode::kBadInput, "is missing"},
         Refusal{"num_key_value_heads", "3", ErrorCode::kBadInput, "isn't a multiple"},
-        Refusal{"head_dim", "7", ErrorCode::kBadInput, "odd"}));
+        Refusal{"head_dim", "7", ErrorCode::kBadInput, "must be even"}));
+
+TEST(Config, AStretchedContextIsWhatPromptsMayTake) {
+  auto object = llama();
+  object["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 2.5}};
+  EXPECT_EQ(parse_config(object)->max_positions, 2560);
+  object["rope_scaling"] = {{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 512}};
+  EXPECT_EQ(parse_config(object)->max_positions, 2048);
+  object["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  EXPECT_EQ(parse_config(object)->max_positions, 1024);
+  for (const char* type : {"linear", "dynamic", "llama3"}) {  // each needs a factor
+    object["rope_scaling"] = {{"rope_type", type}};
+    EXPECT_EQ(parse_config(object).error().code, ErrorCode::kBadInput) << type;
+  }
+  object["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 1e300}};
+  EXPECT_EQ(parse_config(object).error().code, ErrorCode::kBadInput);
+}
+
+TEST(Config, RopeKeysFollowASequencesOwnLength) {
+  auto object = llama();
+  EXPECT_EQ(rope_key(parse_config(object).value(), 5000), 0);
+  object["rope_scaling"] = {{"rope_type", "dynamic"}, {"factor", 2.5}};
+  EXPECT_EQ(rope_key(parse_config(object).value(), 1024), 0);
+  EXPECT_EQ(rope_key(parse_config(object).value(), 1025), 1025);
+}
+
+TEST(Config, LinearsAreThoseOfTheFamily) {
+  auto object = llama();
+  EXPECT_THAT(linear_names(parse_config(object).value()),
+              ::testing::ElementsAre("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"));
+  object.erase("architectures");
+  object["model_type"] = "phi3";
+  const auto fused = parse_config(object).value();
+  EXPECT_THAT(linear_names(fused), ::testing::ElementsAre("qkv_proj", "o_proj", "gate_up_proj", "down_proj"));
+  EXPECT_EQ(linear_sites(fused)[0].out, (4 + 2 * 2) * 64);
+  EXPECT_EQ(linear_sites(fused)[2].parts[0].out, 2 * 688);
+}
 
 TEST(Config, AFolderWithoutConfigIsAnIoError) {
   EXPECT_EQ(read_config(::testing::TempDir() + "/no_such_model").error().code, ErrorCode::kIo);

@@ -125,7 +125,7 @@ TEST(Engine, PlainDecodingEqualsTheWholeForwardPass) {
   std::vector<int64_t> lengths{3, 1};
   decoder.prefill(rows, 16, cache);
   for (int32_t t = 0; t < 5; ++t) {
-    const auto logits = decoder.step({t + 10, t + 20}, lengths, cache);
+    const auto logits = decoder.step({{t + 10, t + 20}, lengths, {}}, cache);
     rows[0].push_back(t + 10);
     rows[1].push_back(t + 20);
     ++lengths[0], ++lengths[1];

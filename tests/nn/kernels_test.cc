@@ -128,7 +128,7 @@ TEST_P(KernelTest, SwiGluAndItsGradient) {
 
 TEST_P(KernelTest, RotationAndItsInverse) {
   for (const int64_t head_dim : {2, 8, 12, 64}) {
-    const HeadShape shape{3, 4, 2, head_dim};
+    const HeadShape shape{3, 4, 2, head_dim, head_dim};
     const int64_t half = head_dim / 2;
     std::vector<float> cos(static_cast<size_t>(10 * half)), sin(cos.size());
     for (size_t i = 0; i < cos.size(); ++i) {

@@ -151,7 +151,7 @@ void serve(const Serving& s) {
   std::vector<Decoder::LayerCache> cache;
   decoder.prefill(prompts, s.context + 64, cache);
   const auto n = static_cast<size_t>(s.batch);
-  decoder.step(std::vector<int32_t>(n, 7), std::vector<int64_t>(n, s.context), cache);
+  decoder.step({std::vector<int32_t>(n, 7), std::vector<int64_t>(n, s.context), {}}, cache);
 }
 
 void expect_served(const Serving& s) {

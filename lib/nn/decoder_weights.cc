@@ -1,0 +1,225 @@
+// The decoder's weights: made, read from a checkpoint, named.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "nn/decoder.h"
+#include "nn/safetensors.h"
+
+namespace slm::nn {
+
+using at::Tensor;
+
+namespace {
+
+constexpr const char* kSiteNames[kSites] = {"qkv", "o", "gate_up", "down"};
+
+void fill_normal(const Tensor& t, Prng& prng, double deviation) {
+  Tensor cpu = at::empty(t.sizes(), at::kFloat);
+  float* p = cpu.data_ptr<float>();
+  for (int64_t i = 0; i < cpu.numel(); ++i) p[i] = static_cast<float>(prng.normal() * deviation);
+  t.copy_(cpu);
+}
+
+Result<at::ScalarType> torch_type(const std::string& dtype) {
+  if (dtype == "F32") return at::kFloat;
+  if (dtype == "BF16") return at::kBFloat16;
+  if (dtype == "F16") return at::kHalf;
+  if (dtype == "F64") return at::kDouble;
+  return fail(ErrorCode::kUnsupportedModel, fmt::format("weights of dtype {}; known: F32, BF16, F16, F64", dtype));
+}
+
+Tensor rows_of(const Tensor& t, int64_t from, int64_t n) { return n < 0 || !t.defined() ? t : t.narrow(0, from, n); }
+
+}  // namespace
+
+Decoder::Decoder(ModelConfig config, Options options) : config_(std::move(config)), options_(options) { allocate(); }
+
+void Decoder::allocate() {
+  const auto& c = config_;
+  const auto wide = at::TensorOptions().dtype(wide_type(options_.compute)).device(options_.device);
+  const auto matrix = options_.trainable ? wide : wide.dtype(options_.compute);
+  const auto norm = [&](std::string_view name) {
+    NormWeights out;
+    if (name.empty()) return out;
+    out.weight = c.norm == Norm::kRmsPlusOne ? at::zeros({c.width}, wide) : at::ones({c.width}, wide);
+    if (c.norm == Norm::kLayer) out.bias = at::zeros({c.width}, wide);
+    return out;
+  };
+  embedding_ = at::empty({c.vocab_size, c.width}, matrix);
+  if (!c.tied_embeddings) head_ = at::empty({c.vocab_size, c.width}, matrix);
+  if (c.head_bias) head_bias_ = at::zeros({c.vocab_size}, matrix);
+  final_norm_ = norm(c.names->final_norm);
+  const auto sites = linear_sites(c);
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    Layer layer;
+    for (size_t s = 0; s < kSites; ++s) {
+      layer.linears[s].weight = at::empty({sites[s].out, sites[s].in}, matrix);
+      if (sites[s].bias) layer.linears[s].bias = at::zeros({sites[s].out}, matrix);
+    }
+    layer.norm1 = norm(c.names->norm1);
+    layer.post1 = norm(c.names->post_norm1);
+    layer.norm2 = norm(c.names->norm2);
+    layer.post2 = norm(c.names->post_norm2);
+    if (c.qk_norm) {
+      layer.q_norm = c.norm == Norm::kRmsPlusOne ? at::zeros({c.head_dim}, wide) : at::ones({c.head_dim}, wide);
+      layer.k_norm = layer.q_norm.clone();
+    }
+    layers_.push_back(std::move(layer));
+    const LayerConfig kind = c.layer(i);
+    const auto known = std::find(kinds_.begin(), kinds_.end(), kind);
+    kind_of_.push_back(static_cast<size_t>(known - kinds_.begin()));
+    if (known == kinds_.end()) kinds_.push_back(kind);
+  }
+}
+
+template <class Use>
+void Decoder::walk_weights(const Use& use) const {
+  const auto& c = config_;
+  const auto& names = *c.names;
+  const auto use_norm = [&](const std::string& name, const NormWeights& weights) {
+    if (weights.weight.defined()) use(name + ".weight", weights.weight, 0, -1);
+    if (weights.bias.defined()) use(name + ".bias", weights.bias, 0, -1);
+  };
+  use("model.embed_tokens.weight", embedding_, 0, -1);
+  const auto sites = linear_sites(c);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto& layer = layers_[i];
+    const auto name = [&](std::string_view part) { return fmt::format("model.layers.{}.{}", i, part); };
+    const auto use_site = [&](size_t s) {
+      int64_t from = 0;
+      for (const auto& part : sites[s].parts) {
+        use(name(part.name) + ".weight", layer.linears[s].weight, from, part.out);
+        if (sites[s].bias) use(name(part.name) + ".bias", layer.linears[s].bias, from, part.out);
+        from += part.out;
+      }
+    };
+    use_norm(name(names.norm1), layer.norm1);
+    use_site(0);
+    if (layer.q_norm.defined()) {
+      use(name("self_attn.q_norm.weight"), layer.q_norm, 0, -1);
+      use(name("self_attn.k_norm.weight"), layer.k_norm, 0, -1);
+    }
+    use_site(1);
+    use_norm(name(names.post_norm1), layer.post1);
+    use_norm(name(names.norm2), layer.norm2);
+    use_site(2);
+    use_site(3);
+    use_norm(name(names.post_norm2), layer.post2);
+  }
+  use_norm("model." + std::string(names.final_norm), final_norm_);
+  if (head_.defined()) use("lm_head.weight", head_, 0, -1);
+  if (head_bias_.defined()) use("lm_head.bias", head_bias_, 0, -1);
+}
+
+std::vector<TensorSlice> Decoder::weights() const {
+  std::vector<TensorSlice> out;
+  walk_weights([&](const std::string& name, const Tensor& t, int64_t from, int64_t n) {
+    out.push_back({name, rows_of(t.detach(), from, n)});
+  });
+  return out;
+}
+
+std::vector<TensorSlice> Decoder::gradients() const {
+  std::vector<TensorSlice> out;
+  walk_weights([&](const std::string& name, const Tensor& t, int64_t from, int64_t n) {
+    out.push_back({name, rows_of(t.grad(), from, n)});
+  });
+  return out;
+}
+
+std::vector<Parameter> Decoder::parameters() const {
+  std::vector<Parameter> out;
+  if (has_lora()) {
+    for (const auto& pair : lora_pairs()) {
+      out.push_back({pair.module + ".lora_A.weight", pair.a, true});
+      out.push_back({pair.module + ".lora_B.weight", pair.b, true});
+    }
+    return out;
+  }
+  const auto add = [&](const std::string& name, const Tensor& t, bool decay) {
+    if (t.defined()) out.push_back({name, t, decay});
+  };
+  add("embed_tokens", embedding_, true);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto& layer = layers_[i];
+    const auto name = [&](std::string_view part) { return fmt::format("layers.{}.{}", i, part); };
+    const auto add_site = [&](size_t s) {
+      add(name(kSiteNames[s]), layer.linears[s].weight, true);
+      add(name(kSiteNames[s]) + "_bias", layer.linears[s].bias, false);
+    };
+    const auto add_norm_weights = [&](const char* part, const NormWeights& weights) {
+      add(name(part), weights.weight, false);
+      add(name(part) + "_bias", weights.bias, false);
+    };
+    add_norm_weights("norm1", layer.norm1);
+    add_site(0);
+    add(name("q_norm"), layer.q_norm, false);
+    add(name("k_norm"), layer.k_norm, false);
+    add_site(1);
+    add_norm_weights("post1", layer.post1);
+    add_norm_weights("norm2", layer.norm2);
+    add_site(2);
+    add_site(3);
+    add_norm_weights("post2", layer.post2);
+  }
+  add("norm", final_norm_.weight, false);
+  add("norm_bias", final_norm_.bias, false);
+  add("lm_head", head_, true);
+  add("lm_head_bias", head_bias_, false);
+  return out;
+}
+
+Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const Options& options) {
+  return guarded([&]() -> Result<Decoder> {
+    Decoder d(config, options);
+    Prng prng(seed);
+    const double out_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(config.n_layers));
+    fill_normal(d.embedding_, prng, 0.02);
+    if (d.head_.defined()) fill_normal(d.head_, prng, 0.02);
+    for (const auto& layer : d.layers_)
+      for (size_t s = 0; s < kSites; ++s) fill_normal(layer.linears[s].weight, prng, s % 2 == 0 ? 0.02 : out_deviation);
+    for (auto& p : d.parameters()) p.value.requires_grad_(options.trainable);
+    return d;
+  });
+}
+
+Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& options) {
+  SLM_TRY(const ModelConfig config, read_config(dir));
+  SLM_TRY(const WeightFiles files, WeightFiles::open(dir));
+  return guarded([&]() -> Result<Decoder> {
+    Decoder d(config, options);
+    std::vector<std::string> wanted;
+    for (const auto& slice : d.weights()) {
+      wanted.push_back(slice.name);
+      const TensorView* view = files.find(slice.name);
+      if (view == nullptr)
+        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", dir.string(), slice.name));
+      const auto expected = slice.value.sizes().vec();
+      if (view->shape != expected)
+        return fail(ErrorCode::kBadInput,
+                    fmt::format("{}: tensor {} is [{}], config.json says [{}]", files.file_of(slice.name), slice.name,
+                                fmt::join(view->shape, ", "), fmt::join(expected, ", ")));
+      SLM_TRY(const auto type, torch_type(view->dtype));
+      // The file's bytes may be unaligned for their type; copy_ from a byte view of our own is safe.
+      Tensor own = at::empty(view->shape, type);
+      std::memcpy(own.data_ptr(), view->data.data(), view->data.size());
+      slice.value.copy_(own);
+    }
+    std::sort(wanted.begin(), wanted.end());
+    for (const auto& name : files.names()) {
+      const bool known = std::binary_search(wanted.begin(), wanted.end(), name) ||
+                         (config.tied_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
+      if (!known)
+        return fail(ErrorCode::kUnsupportedModel,
+                    fmt::format("{}: tensor {} has no place in a {}", files.file_of(name), name, config.architecture));
+    }
+    for (auto& p : d.parameters()) p.value.requires_grad_(options.trainable);
+    return d;
+  });
+}
+
+}  // namespace slm::nn

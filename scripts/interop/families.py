@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Reference for every family of decoders: tiny random models through transformers and peft.
+
+  families.py make DIR [--seed N] [--gradients]   writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
+                                                  (ids, logits, logits with the adapter, its loss and gradients; with
+                                                  --gradients those of all weights too)
+  families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
+
+Every parameter is random (norms and biases too: libraries make them 1 and 0, which would hide an error), key/value
+heads are fewer than heads, head_dim differs from width / heads where the family lets it, windows and original contexts
+are shorter than the sequences, and layer patterns are gone through twice. Half of the rows have a config.json of the
+hub's older generation (rope_theta, rope_scaling), half one that transformers 5 writes (rope_parameters).
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+import peft
+import torch
+import transformers
+from safetensors.torch import save_file
+
+# (tokens of the prompt, of the whole example): shorter and longer than windows and original contexts.
+LENGTHS = [(5, 17), (1, 9), (11, 12), (4, 31)]
+SHAPE = dict(vocab_size=37, hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=10)
+
+# row: (models it stands for, older generation of config.json, fields beside SHAPE)
+ROWS = {
+    "llama": ("Llama 2, TinyLlama", True, dict(model_type="llama", rms_norm_eps=1e-5, rope_theta=5000.0)),
+    "llama-tied": ("SmolLM2", True, dict(model_type="llama", head_dim=8, tie_word_embeddings=True, rope_theta=100000.0, rope_scaling=None)),
+    "llama3": ("Llama 3.1, 3.2", True, dict(model_type="llama", head_dim=8, rope_theta=500000.0, rope_scaling=LLAMA3)),
+    "llama3-new": ("R1-Distill-Llama, xLAM-2", False, dict(model_type="llama", head_dim=10, rope_parameters=LLAMA3 | dict(rope_theta=5000.0))),
+    "llama-biased": ("Llama with attention_bias and mlp_bias", False, dict(model_type="llama", attention_bias=True, mlp_bias=True)),
+    "llama-linear": ("Llama, linear positions", True, dict(model_type="llama", rope_scaling=dict(type="linear", factor=2.5))),
+    "llama-dynamic": ("Llama, dynamic positions", True, dict(model_type="llama", max_position_embeddings=12, rope_scaling=dict(type="dynamic", factor=4.0))),
+    "llama-yarn": ("Llama, YaRN", False, dict(model_type="llama", head_dim=16, rope_parameters=dict(
+        rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=10, beta_fast=4.0, beta_slow=1.0))),
+    "mistral": ("Mistral", True, dict(model_type="mistral", head_dim=8, sliding_window=7, rope_theta=10000.0)),
+    "qwen2": ("Qwen2, Qwen2.5, R1-Distill-Qwen", True, dict(model_type="qwen2", rope_theta=1000000.0, tie_word_embeddings=True,
+                                                          use_sliding_window=False, sliding_window=7, max_window_layers=1)),
+    "qwen2-yarn-window": ("Qwen2.5 with YaRN and windows", True, dict(
+        model_type="qwen2", num_hidden_layers=4, use_sliding_window=True, sliding_window=7, max_window_layers=2,
+        max_position_embeddings=16, rope_scaling=dict(type="yarn", factor=4.0, original_max_position_embeddings=16))),
+    "qwen3": ("Qwen3", True, dict(model_type="qwen3", head_dim=10, rope_theta=1000000.0, tie_word_embeddings=True)),
+    "smollm3": ("SmolLM3", True, dict(model_type="smollm3", num_hidden_layers=8, rope_theta=5000000.0, no_rope_layer_interval=4)),
+    "granite": ("Granite 3", False, dict(model_type="granite", embedding_multiplier=12.0, logits_scaling=8.0, residual_multiplier=0.22,
+                                       attention_multiplier=0.07, tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=10000.0))),
+    "phi": ("Phi-1.5, Phi-2", True, dict(model_type="phi", hidden_size=32, num_key_value_heads=4, partial_rotary_factor=0.5,
+                                       layer_norm_eps=1e-5, hidden_act="gelu_new", rope_theta=10000.0)),
+    "phi3": ("Phi-3-mini", True, dict(model_type="phi3", hidden_size=32, sliding_window=7, rope_theta=10000.0, rope_scaling=None,
+                                    original_max_position_embeddings=64)),
+    "phi3-longrope": ("Phi-3-mini-128k, Phi-3.5-mini, Phi-4-mini", True, dict(
+        model_type="phi3", hidden_size=32, partial_rotary_factor=0.75, tie_word_embeddings=True, original_max_position_embeddings=10,
+        rope_theta=10000.0, rope_scaling=dict(type="longrope", short_factor=[1.0, 1.1, 1.3], long_factor=[1.5, 2.0, 5.0]))),
+    "gemma": ("Gemma 1", True, dict(model_type="gemma", head_dim=8, hidden_act="gelu_pytorch_tanh", rope_theta=10000.0)),
+    "gemma2": ("Gemma 2", True, dict(model_type="gemma2", head_dim=8, num_hidden_layers=4, sliding_window=7, query_pre_attn_scalar=20,
+                                   attn_logit_softcapping=5.0, final_logit_softcapping=3.0, rope_theta=10000.0)),
+    "gemma3": ("Gemma 3, text (hub's file)", True, dict(
+        model_type="gemma3_text", head_dim=8, num_hidden_layers=6, sliding_window=7, sliding_window_pattern=3, query_pre_attn_scalar=20,
+        rope_theta=1000000.0, rope_local_base_freq=1000.0, rope_scaling=dict(rope_type="linear", factor=8.0))),
+    "gemma3-new": ("Gemma 3, text (transformers 5)", False, dict(
+        model_type="gemma3_text", head_dim=8, num_hidden_layers=4, sliding_window=7, query_pre_attn_scalar=20,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1000000.0),
+                             sliding_attention=dict(rope_type="default", rope_theta=1000.0)))),
+}
+
+
+def randomise(model, seed):
+    """Values that bfloat16 holds exactly, so that files may be of that type and still be what was computed with."""
+    g = torch.Generator().manual_seed(seed)
+    plus_one = any("Gemma" in type(m).__name__ for m in model.modules())
+    with torch.no_grad():
+        for name, p in sorted(model.named_parameters()):
+            x = torch.randn(p.shape, generator=g)
+            if "norm" in name and name.endswith("weight"):
+                x = 0.4 * x + (0 if plus_one else 1)
+            else:
+                x = 0.2 * x
+            p.copy_(x.bfloat16().float())
+
+
+def forget(model):
+    """transformers' dynamic positions keep what the longest sequence so far made of them, until a short one comes."""
+    with torch.no_grad():
+        model(torch.tensor([[3, 4, 5]]))
+
+
+def completion_loss(model, batch):
+    total, n = 0, 0
+    for ids, n_prompt in batch:
+        forget(model)
+        logits = model(ids[None]).logits[0].float()
+        rows = range(max(1, n_prompt), len(ids))
+        total = total + sum(torch.nn.functional.cross_entropy(logits[t - 1], ids[t]) for t in rows)
+        n += len(rows)
+    return total / n
+
+
+def logits_of(model, ids):
+    forget(model)
+    with torch.no_grad():
+        return model(ids[None]).logits[0].float().contiguous()
+
+
+def targets_of(model):
+    return sorted({n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n})
+
+
+def make_row(out, row, seed, gradients):
+    _, older, fields = ROWS[row]
+    fields = SHAPE | fields
+    config = transformers.AutoConfig.for_model(**json.loads(json.dumps(fields)))
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    randomise(model, seed)
+    model.to(torch.bfloat16 if seed % 2 == 0 else torch.float32).save_pretrained(out)
+    architecture = type(model).__name__
+    if older:
+        fields = {"architectures": [architecture], "torch_dtype": "bfloat16"} | fields
+        (out / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
+    (out / "generation_config.json").unlink(missing_ok=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+
+    g = torch.Generator().manual_seed(seed + 1)
+    batch = [(torch.randint(3, fields["vocab_size"], (whole,), generator=g), prompt) for prompt, whole in LENGTHS]
+    # Two examples begin alike, so that a batch of ours shares what they begin with.
+    batch[3][0][:12] = batch[0][0][:12]
+    expected = {}
+    for i, (ids, n_prompt) in enumerate(batch):
+        expected[f"ids.{i}"] = ids.int()
+        expected[f"n_prompt.{i}"] = torch.tensor([n_prompt], dtype=torch.int32)
+        expected[f"logits.{i}"] = logits_of(model, ids)
+    if gradients:
+        completion_loss(model, batch).backward()
+        for n, p in model.named_parameters():
+            expected[f"grad.{n}"] = p.grad.clone()
+        model.zero_grad()
+
+    lora = peft.LoraConfig(r=2, lora_alpha=5, target_modules=targets_of(model), task_type="CAUSAL_LM", lora_dropout=0.0,
+                           use_rslora=seed % 2 == 0)
+    adapted = peft.get_peft_model(model, lora)
+    g.manual_seed(seed + 2)
+    with torch.no_grad():
+        for n, p in adapted.named_parameters():
+            if "lora_" in n:
+                p.copy_((0.15 * torch.randn(p.shape, generator=g)).bfloat16().float())
+    adapted.save_pretrained(out / "adapter")
+    (out / "adapter" / "README.md").unlink(missing_ok=True)
+    for i, (ids, _) in enumerate(batch):
+        expected[f"adapted_logits.{i}"] = logits_of(adapted, ids)
+    loss = completion_loss(adapted, batch)
+    loss.backward()
+    expected["adapted_loss"] = loss.detach().reshape(1)
+    for n, p in adapted.named_parameters():
+        if p.requires_grad:
+            expected[f"adapted_grad.{n.removeprefix('base_model.model.').replace('.default', '')}"] = p.grad.clone()
+    save_file(expected, out / "expected.safetensors")
+
+
+def make(directory, seed, gradients):
+    for i, row in enumerate(ROWS):
+        make_row(directory / row, row, seed + i, gradients)
+    print(f"made {len(ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
+
+
+def table(files):
+    rows = {}
+    for file in files:
+        for line in pathlib.Path(file).read_text().splitlines():
+            row = json.loads(line)
+            kept = rows.setdefault(row.pop("row"), {})
+            for what, deviation in row.items():
+                kept[what] = max(deviation, kept.get(what, 0))
+    print("| family (`model_type`) | stands for | logits | with an adapter | gradients | decoding |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, (stands_for, _, fields) in ROWS.items():
+        r = rows[name]
+        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "gradients", "decoding")]
+        print(f"| {name} (`{fields['model_type']}`) | {stands_for} | " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    sub = commands.add_parser("make")
+    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--gradients", action="store_true")
+    sub = commands.add_parser("table")
+    sub.add_argument("files", nargs="+")
+    args = parser.parse_args()
+    if args.command == "make":
+        make(args.directory, args.seed, args.gradients)
+    else:
+        table(args.files)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
