@@ -4,6 +4,8 @@
   families.py make DIR [--seed N] [--gradients]   writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
                                                   (ids, logits, logits with the adapter, its loss and gradients; with
                                                   --gradients those of all weights too)
+  families.py adapters DIR OURS FILE              loads what slmconv wrote for DIR's models under OURS into peft, compares logits and
+                                                  appends the deviations to FILE
   families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
 
 Every parameter is random (norms and biases too: libraries make them 1 and 0, which would hide an error), key/value
@@ -19,10 +21,11 @@ import sys
 import peft
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 # (tokens of the prompt, of the whole example): shorter and longer than windows and original contexts.
 LENGTHS = [(5, 17), (1, 9), (11, 12), (4, 31)]
+BOUND = 1e-4  # max|Δ| / max|logit|
 SHAPE = dict(vocab_size=37, hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=10)
@@ -166,6 +169,22 @@ def make(directory, seed, gradients):
     print(f"made {len(ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
 
 
+def adapters(directory, ours, file):
+    """Logits of our adapter in peft against those we computed with it."""
+    good = True
+    with open(file, "a") as out:
+        for row in ROWS:
+            model = transformers.AutoModelForCausalLM.from_pretrained(directory / row, dtype=torch.float32, attn_implementation="eager")
+            adapted = peft.PeftModel.from_pretrained(model, ours / row).eval()
+            expected = load_file(ours / row / "ours.safetensors")
+            theirs = logits_of(adapted, expected["ids"].long())
+            deviation = (expected["logits"] - theirs).abs().max().item() / theirs.abs().max().item()
+            good &= deviation <= BOUND
+            print(f"{'ok  ' if deviation <= BOUND else 'FAIL'} {row} in peft: {deviation:.1e}")
+            out.write(json.dumps({"row": row, "in_peft": deviation}) + "\n")
+    return good
+
+
 def table(files):
     rows = {}
     for file in files:
@@ -174,11 +193,11 @@ def table(files):
             kept = rows.setdefault(row.pop("row"), {})
             for what, deviation in row.items():
                 kept[what] = max(deviation, kept.get(what, 0))
-    print("| family (`model_type`) | stands for | logits | with an adapter | gradients | decoding |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| family (`model_type`) | stands for | logits | their adapter in ours | ours in peft | gradients | decoding |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, (stands_for, _, fields) in ROWS.items():
         r = rows[name]
-        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "gradients", "decoding")]
+        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "in_peft", "gradients", "decoding")]
         print(f"| {name} (`{fields['model_type']}`) | {stands_for} | " + " | ".join(cells) + " |")
 
 
@@ -189,11 +208,17 @@ def main():
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--gradients", action="store_true")
+    sub = commands.add_parser("adapters")
+    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument("ours", type=pathlib.Path)
+    sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
     sub.add_argument("files", nargs="+")
     args = parser.parse_args()
     if args.command == "make":
         make(args.directory, args.seed, args.gradients)
+    elif args.command == "adapters":
+        return 0 if adapters(args.directory, args.ours, args.file) else 1
     else:
         table(args.files)
     return 0

@@ -30,6 +30,16 @@ for name in tied untied; do
 done
 echo "== every family: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
-rm -f "$work/table"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
-"${families[@]}" table "$work/table" | tee "$build/support.md"
+echo "== our adapters of every family in peft"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='Peft.*'
+"${families[@]}" adapters "$work/families" "$work/ours" "$work/table"
+"${families[@]}" table "$work/table" >"$build/support.md"
+python3 - "$build/support.md" README.md <<'PY'
+import pathlib, re, sys
+table, readme = pathlib.Path(sys.argv[1]).read_text(), pathlib.Path(sys.argv[2])
+text = readme.read_text()
+new = re.sub(r"(<!-- support:begin.*?-->\n).*?(<!-- support:end -->)", lambda m: m[1] + table + m[2], text, flags=re.S)
+readme.write_text(new)
+print("README.md: the support table", "changed" if new != text else "stays as it is")
+PY

@@ -11,19 +11,9 @@ namespace {
 
 constexpr double kBound = 1e-4;  // max|Δ| / max|logit|; for gradients ‖Δ‖ / ‖theirs‖ of each tensor
 
-std::vector<fs::path> family_dirs() {
-  std::vector<fs::path> roots{fs::path(SLM_SOURCE_DIR) / "tests/data/families"}, out;
-  if (const char* fresh = std::getenv("SLMCONV_INTEROP_FAMILIES")) roots = {fs::path(fresh)};
-  for (const auto& root : roots)
-    for (const auto& entry : fs::directory_iterator(root))
-      if (entry.is_directory()) out.push_back(entry.path());
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
 class Family : public ::testing::TestWithParam<fs::path> {
  protected:
-  Reference reference_{GetParam(), nn::SafeTensors::open(GetParam() / "expected.safetensors").value()};
+  Reference reference_ = reference_in(GetParam());
 
   void record(const char* what, double deviation) const {
     const char* path = std::getenv("SLMCONV_INTEROP_TABLE");
@@ -40,15 +30,11 @@ class Family : public ::testing::TestWithParam<fs::path> {
     }
     return nn::pack_rows(sequences, {.row_length = 0, .max_tokens = 1 << 20, .share_prefixes = shared});
   }
-  at::Tensor logits(nn::Decoder& decoder, int i) const {
-    const auto ids = reference_.ids(i);
-    const nn::Sequence s{ids, ids.size(), 0, nn::rope_key(decoder.config(), std::ssize(ids))};
-    return decoder.logits(nn::pack_rows({&s, 1}, {.row_length = std::ssize(ids), .share_prefixes = false})[0]);
-  }
   double worst(nn::Decoder& decoder, const std::string& what) const {
     double out = 0;
     for (int i = 0; i < reference_.n_examples(); ++i)
-      out = std::max(out, relative_max(logits(decoder, i), reference_.get(fmt::format("{}.{}", what, i))));
+      out = std::max(
+          out, relative_max(logits_of(decoder, reference_.ids(i)), reference_.get(fmt::format("{}.{}", what, i))));
     return out;
   }
 };
@@ -188,15 +174,12 @@ TEST(Families, EveryFieldMatters) {
     auto config = read_json_file(dir / "config.json").value().as_object();
     config[change.key] = parse_json(change.value).value();
     ASSERT_TRUE(write_file_atomic(dir / "config.json", json::serialize(config)));
-    const Reference reference{dir, nn::SafeTensors::open(dir / "expected.safetensors").value()};
+    const Reference reference = reference_in(dir);
     auto decoder = load(dir);
     double worst = 0;
-    for (int i = 0; i < reference.n_examples(); ++i) {
-      const auto ids = reference.ids(i);
-      const nn::Sequence s{ids, ids.size(), 0, nn::rope_key(decoder.config(), std::ssize(ids))};
-      const auto batch = nn::pack_rows({&s, 1}, {.row_length = std::ssize(ids), .share_prefixes = false})[0];
-      worst = std::max(worst, relative_max(decoder.logits(batch), reference.get(fmt::format("logits.{}", i))));
-    }
+    for (int i = 0; i < reference.n_examples(); ++i)
+      worst = std::max(worst,
+                       relative_max(logits_of(decoder, reference.ids(i)), reference.get(fmt::format("logits.{}", i))));
     EXPECT_GT(worst, 10 * kBound) << change.row << " with another " << change.key;
   }
   fs::remove_all(dir);

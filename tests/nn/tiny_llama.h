@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -61,6 +62,20 @@ inline std::vector<Reference> references() {
   return out;
 }
 
+// The models of tests/data/families (see its README), or fresh ones where scripts/interop/run.sh has made them.
+inline std::vector<fs::path> family_dirs() {
+  fs::path root = fs::path(SLM_SOURCE_DIR) / "tests/data/families";
+  if (const char* fresh = std::getenv("SLMCONV_INTEROP_FAMILIES")) root = fresh;
+  std::vector<fs::path> out;
+  for (const auto& entry : fs::directory_iterator(root))
+    if (entry.is_directory()) out.push_back(entry.path());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+inline Reference reference_in(const fs::path& dir) {
+  return {dir, nn::SafeTensors::open(dir / "expected.safetensors").value()};
+}
+
 inline nn::Decoder load(const fs::path& dir, at::ScalarType compute = at::kFloat, bool trainable = false) {
   auto decoder = nn::Decoder::load(dir, {compute, at::kCPU, trainable});
   if (!decoder) throw std::runtime_error(decoder.error().message);
@@ -86,6 +101,12 @@ inline nn::RowBatch padded_batch(const std::vector<std::vector<int32_t>>& sequen
       batch.weights.push_back(1);
     }
   return batch;
+}
+
+// Logits of one sequence, [T, V].
+inline at::Tensor logits_of(nn::Decoder& decoder, const std::vector<int32_t>& ids) {
+  const nn::Sequence s{ids, ids.size(), 0, nn::rope_key(decoder.config(), std::ssize(ids))};
+  return decoder.logits(nn::pack_rows({&s, 1}, {.row_length = std::ssize(ids), .share_prefixes = false})[0]);
 }
 
 inline nn::RowBatch reference_batch(const Reference& reference) {
