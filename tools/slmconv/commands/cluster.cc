@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "cluster/cluster.h"
-#include "store/store.h"
+#include "commands/store.h"
 
 namespace slm::cli {
 namespace {
@@ -71,8 +71,6 @@ void describe_lineage(const json::object& summary, std::vector<std::string>& lin
 }
 
 Result<Summary> run_cluster_command(Context& context, const ClusterFlags& flags) {
-  if (context.globals.store.empty())
-    return fail(ErrorCode::kUsage, "cluster needs a store", "slmconv --store DIR cluster --k auto");
   cluster::ClusterOptions options;
   SLM_TRY(options.k, parse_k(flags.k));
   options.seed = flags.seed;
@@ -85,13 +83,7 @@ Result<Summary> run_cluster_command(Context& context, const ClusterFlags& flags)
   options.clock = context.clock;
   if (context.globals.threads > 0) omp_set_num_threads(context.globals.threads);
 
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kTrainer;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   SLM_TRY(const auto result, cluster::run_cluster(*store, options));
 
   show(*context.out, result.tasks);

@@ -6,7 +6,7 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
-#include "store/store.h"
+#include "commands/store.h"
 
 namespace slm::cli {
 namespace {
@@ -115,13 +115,7 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
   if (!flags.dry_run) {
     if (context.globals.store.empty())
       return fail(ErrorCode::kUsage, "collect needs a store", "slmconv --store DIR collect …, or collect --dry-run");
-    store::OpenOptions open;
-    open.identity = context.globals.identity;
-    open.role = store::Role::kCollector;
-    open.write = true;
-    open.random = context.random;
-    open.clock = context.clock;
-    SLM_TRY(store, store::Store::open(context.globals.store, open));
+    SLM_TRY(store, open_store(context, store::Role::kCollector));
   }
   SLM_TRY(const auto inputs, collect::expand_inputs(flags.paths));
   const collect::ImportTools tools{store.get(), context.out, context.in};

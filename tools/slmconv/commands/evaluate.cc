@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "commands/store.h"
 #include "core/file.h"
 #include "evaluate/evaluate.h"
 #include "evaluate/gate.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -164,13 +164,7 @@ Result<Summary> run_evaluate(Context& context, Flags flags) {
   if (!flags.gate.empty()) {
     SLM_TRY(gate, evaluate::read_gate(flags.gate));
   }
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kTrainer;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   const evaluate::EvaluateContext room{*store, *context.clock, *context.out, &model::Model::open};
   SLM_TRY(const evaluate::EvaluateResult result, evaluate::evaluate_tasks(room, flags.evaluate));
   show(*context.out, result.evaluation);

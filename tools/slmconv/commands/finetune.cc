@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "commands/store.h"
 #include "finetune/tasks.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -14,14 +14,6 @@ struct Options {
   std::string base, dtype = "auto";
   bool lora = false, dry_run = false;
 };
-
-Result<std::unique_ptr<store::Store>> open_store(Context& context) {
-  return store::Store::open(context.globals.store, {.identity = context.globals.identity,
-                                                    .role = store::Role::kTrainer,
-                                                    .write = true,
-                                                    .random = context.random,
-                                                    .clock = context.clock});
-}
 
 Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
   Summary summary;
@@ -70,7 +62,7 @@ Result<Summary> run_finetune(Context& context, Options options) {
   if (!options.lora)
     return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
-  SLM_TRY(const auto store, open_store(context));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
   const finetune::TaskContext task_context{*store, *context.clock, *context.out};
   if (options.dry_run) {

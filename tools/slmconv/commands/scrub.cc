@@ -6,13 +6,13 @@
 #include <istream>
 #include <iterator>
 
+#include "commands/store.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "scrub/detect/normalise.h"
 #include "scrub/replace/json_text.h"
 #include "scrub/replace/text_scrubber.h"
 #include "scrub/scrub.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -222,13 +222,7 @@ Result<Summary> run_scrub(Context& context, const ScrubFlags& flags) {
   if (!flags.answer_key.empty()) options.answer_key = flags.answer_key;
   options.progress = context.out;
   options.clock = context.clock;
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kCurator;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kCurator));
   SLM_TRY(const scrub::ScrubResult result, scrub::run_scrub(*store, options));
   if (result.n_other_rules > 0)
     context.out->warn(
