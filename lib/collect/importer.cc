@@ -245,7 +245,6 @@ Status Importer::store_call(const LoggedCall& logged) {
   store::NewCall call;
   call.id = meta.id;
   call.tag = tag;
-  call.time_ms = meta.time_ms;
   call.source = meta.source;
   for (std::string* name : {&meta.session, &meta.group})
     if (!name->empty()) {
