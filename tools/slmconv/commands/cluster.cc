@@ -119,15 +119,21 @@ void add_cluster(CLI::App& app, Context& context) {
                   "Number of tasks, or auto: one for each instruction, template or step of an agent loop")
       ->type_name("N|auto");
   sub->add_option("--tasks", flags->tasks, "TOML file of names, merges and exclusions: [t03] name, merge, exclude")
-      ->type_name("F.toml");
+      ->type_name("F.toml")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--prices", flags->prices, "Price file for cost shares; default: the list inside the program")
-      ->type_name("F.toml");
+      ->type_name("F.toml")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--seed", flags->seed, "Same seed and calls, same map");
   sub->add_option("--sample", flags->n_sample, "Calls the map is fitted on; all are assigned")
       ->check(CLI::Range(size_t{1}, size_t{1} << 20));
   sub->add_flag("--with-hci", flags->with_hci, "Also calls whose answer speaks to a human");
   sub->add_flag("--anew", flags->anew,
                 "Where the earlier map can't be read (damaged, or a newer slmconv's): start without it; numbers go on");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store cluster --k auto\n"
+      "  slmconv --store store cluster --tasks tasks.toml  # names, merges and exclusions of your own");
   context.on(sub, "cluster", [&context, flags] { return run_cluster_command(context, *flags); });
 }
 

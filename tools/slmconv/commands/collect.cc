@@ -144,6 +144,11 @@ void add_collect(CLI::App& app, Context& context) {
       ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
   sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  sub->footer(
+      "Examples:\n"
+      "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
+      "  slmconv --store store collect --no-hci logs/\n"
+      "  gzip -dc log.jsonl.gz | slmconv --store store collect -");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 

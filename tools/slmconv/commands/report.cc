@@ -122,10 +122,17 @@ void add_report(CLI::App& app, Context& context) {
   sub->add_option("--out", o->out, "Folder for report.html, report.md and summary.json")->type_name("DIR");
   sub->add_option("--title", o->title, "Title of the report");
   sub->require_subcommand(0, 1);
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store report --out report  # report.html, report.md, summary.json\n"
+      "  slmconv --store store --json report calls | jq -c .task");
   context.on(sub, "report", [&context, o] { return run_report(context, *o); });
   auto* tasks = sub->add_subcommand("tasks", "List the tasks");
   context.on(tasks, "report tasks", [&context] { return run_report_tasks(context); });
-  auto* calls = sub->add_subcommand("calls", "List each curated call's id, site, task, side and outcome (no text)");
+  auto* calls = sub->add_subcommand(
+      "calls",
+      "List each curated call's id, site, task, side and outcome (no text); the reading is an entry of the audit "
+      "trail, so a trainer's key and a writable store are needed");
   context.on(calls, "report calls", [&context] { return run_report_calls(context); });
 }
 
