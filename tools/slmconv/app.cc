@@ -28,16 +28,19 @@ std::string exit_code_footer() {
 // SLMCONV_STORE and SLMCONV_IDENTITY stand in for flags that the command line lacks. They are put on the command line,
 // because CLI11 lets a configuration file win over its own environment variables and we promise the reverse.
 std::vector<std::string> with_environment(std::vector<std::string> args) {
-  static constexpr std::pair<const char*, const char*> kVariables[] = {{"SLMCONV_STORE", "--store"},
-                                                                       {"SLMCONV_IDENTITY", "--identity"}};
+  struct Row {
+    const char* variable;
+    const char* flag;
+  };
+  static constexpr Row kRows[] = {{"SLMCONV_STORE", "--store"}, {"SLMCONV_IDENTITY", "--identity"}};
   std::vector<std::string> front;
-  for (const auto& [variable, flag] : kVariables) {
-    const char* value = std::getenv(variable);
+  for (const Row& row : kRows) {
+    const char* value = std::getenv(row.variable);
     const bool given = std::any_of(args.begin(), args.end(), [&](const std::string& a) {
-      return a == flag || a.starts_with(std::string(flag) + "=");
+      return a == row.flag || a.starts_with(std::string(row.flag) + "=");
     });
     if (value != nullptr && *value != '\0' && !given) {
-      front.emplace_back(flag);
+      front.emplace_back(row.flag);
       front.emplace_back(value);
     }
   }
