@@ -13,6 +13,6 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # ccache can only see through a precompiled header with this.
   target_compile_options(slm_options INTERFACE -fpch-preprocess)
-  # GCC 12's false alarms inside std::string and std::optional at -O2.
-  target_compile_options(slm_options INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
+  # GCC 12's false alarms inside std::string, std::vector and std::optional at -O2.
+  target_compile_options(slm_options INTERFACE -Wno-restrict -Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow)
 endif()

@@ -130,6 +130,15 @@ Status Importer::read_input(const Input& input) {
   report_.n_files += 1;
   occurrences_.clear();
   RecordReader reader(*source, options_.max_record_bytes);
+  SLM_TRY(const Compression* const compression, reader.compression());
+  if (compression != nullptr) {
+    const bool is_file = !input.path.empty();
+    return fail(
+        ErrorCode::kBadInput,
+        fmt::format("{} is {}-compressed; decompress it first", is_file ? input.name : "standard input",
+                    compression->name),
+        fmt::format("{}{}{} | slmconv collect -", compression->command, is_file ? " " : "", input.path.string()));
+  }
   const uint64_t bytes_before = report_.n_bytes;
   RecordReader::Record record;
   for (;;) {
@@ -236,7 +245,6 @@ Status Importer::store_call(const LoggedCall& logged) {
   store::NewCall call;
   call.id = meta.id;
   call.tag = tag;
-  call.time_ms = meta.time_ms;
   call.source = meta.source;
   for (std::string* name : {&meta.session, &meta.group})
     if (!name->empty()) {

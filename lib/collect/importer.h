@@ -7,8 +7,8 @@
 // never ends the import.
 // Units: times in ms since the epoch; bytes of the input as it lies on disk.
 // Memory: flat, but for 12 to 25 bytes per call of the file being read (occurrences.h).
-// Errors: kBadInput (no such path, nothing in it, nothing readable), kUsage (unknown format), kInterrupted (what was
-//   read is committed), kIo, and what the store returns. Too many unreadable records are no error here:
+// Errors: kBadInput (a compressed file, nothing readable), kUsage (no such path, unknown format), kInterrupted
+//   (what was read is committed), kIo, and what the store returns. Too many unreadable records are no error here:
 //   Report::too_many_skipped.
 // Threads: one.
 #pragma once

@@ -41,7 +41,7 @@ Status list_matches(const std::string& pattern, std::vector<fs::path>& out) {
   ::globfree(&matches);
   if (rc == GLOB_NOSPACE || rc == GLOB_ABORTED)
     return fail(ErrorCode::kIo, fmt::format("{}: can't be listed", pattern));
-  if (found.empty()) return fail(ErrorCode::kBadInput, fmt::format("{}: no such file", pattern));
+  if (found.empty()) return fail(ErrorCode::kUsage, fmt::format("no such file or folder: {}", pattern));
   for (const auto& path : found) {
     std::error_code ec;
     if (!fs::is_directory(path, ec)) {

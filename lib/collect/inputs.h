@@ -1,6 +1,6 @@
 // What to import: paths, folders, globs and "-" turned into a list of files.
 //
-// Errors: kBadInput for a path that isn't there, a pattern without a match, a folder without a log; kIo.
+// Errors: kUsage for a path that isn't there and a pattern without a match; kBadInput for a folder without a log; kIo.
 #pragma once
 
 #include <filesystem>

@@ -66,6 +66,21 @@ Result<std::unique_ptr<ByteSource>> open_file_source(const std::filesystem::path
 
 std::unique_ptr<ByteSource> stream_source(std::istream& in) { return std::make_unique<StreamSource>(in); }
 
+// RFC 1952, RFC 8878, and the formats' own descriptions of bzip2 and xz.
+const Compression* compression_of(std::string_view first_bytes) {
+  struct Row {
+    std::string_view magic;
+    Compression compression;
+  };
+  static constexpr Row kRows[] = {{"\x1f\x8b", {"gzip", "gzip -dc"}},
+                                  {"\x28\xb5\x2f\xfd", {"zstd", "zstd -dc"}},
+                                  {"BZh", {"bzip2", "bzip2 -dc"}},
+                                  {"\xfd\x37zXZ", {"xz", "xz -dc"}}};
+  for (const Row& row : kRows)
+    if (first_bytes.starts_with(row.magic)) return &row.compression;
+  return nullptr;
+}
+
 size_t ValueScanner::feed(std::string_view text) {
   size_t i = 0;
   while (i < text.size() && !done_) {
@@ -186,6 +201,14 @@ Status RecordReader::start() {
     }
   }
   return {};
+}
+
+Result<const Compression*> RecordReader::compression() {
+  while (buffer_.size() < 8) {
+    SLM_TRY(const bool more, fill());
+    if (!more) break;
+  }
+  return compression_of(rest());
 }
 
 Result<bool> RecordReader::next(Record& out) {

@@ -32,6 +32,13 @@ class ByteSource {
 Result<std::unique_ptr<ByteSource>> open_file_source(const std::filesystem::path& path);
 std::unique_ptr<ByteSource> stream_source(std::istream& in);
 
+// A compression that a file's first bytes tell.
+struct Compression {
+  std::string_view name, command;  // what writes the file's content to standard output: "gzip -dc"
+};
+// nullptr: none that is known.
+const Compression* compression_of(std::string_view first_bytes);
+
 inline constexpr uint64_t kDefaultMaxRecordBytes = uint64_t{64} << 20;
 
 class RecordReader {
@@ -50,6 +57,8 @@ class RecordReader {
   Result<bool> next(Record& out);
   uint64_t n_bytes_read() const { return n_bytes_read_; }
   Layout layout() const { return layout_; }
+  // Of the source as a whole; to be asked before the first record.
+  Result<const Compression*> compression();
 
  private:
   Status start();

@@ -7,7 +7,7 @@ namespace {
 constexpr ExitCodeRow kTable[] = {
     {ErrorCode::kOk, "ok", "done"},
     {ErrorCode::kUnexpected, "unexpected", "unexpected failure"},
-    {ErrorCode::kUsage, "usage", "wrong usage: unknown flag, missing argument, value out of range"},
+    {ErrorCode::kUsage, "usage", "wrong usage: unknown flag, missing argument, value out of range, no such input file"},
     {ErrorCode::kTooManySkipped, "too_many_skipped",
      "done, but more than --max-skipped of the records were unreadable"},
     {ErrorCode::kStoreMissing, "store_missing", "no store at the given place"},

@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <mutex>
+
 namespace slm {
 namespace {
 spdlog::logger& logger() {
@@ -14,12 +16,29 @@ spdlog::logger& logger() {
   }();
   return *instance;
 }
+
+std::mutex sink_mutex;
+LogSink sink;
 }  // namespace
 
 void set_log_level(LogLevel level) {
   logger().set_level(level == LogLevel::kInfo ? spdlog::level::info : spdlog::level::warn);
 }
 void log_info(std::string_view message) { logger().info("{}", message); }
-void log_warn(std::string_view message) { logger().warn("{}", message); }
+void log_warn(std::string_view message) {
+  const std::lock_guard lock(sink_mutex);
+  if (sink.warn)
+    sink.warn(message);
+  else
+    logger().warn("{}", message);
+}
+void log_note(std::string_view message) {
+  const std::lock_guard lock(sink_mutex);
+  if (sink.note) sink.note(message);
+}
+void set_log_sink(LogSink given) {
+  const std::lock_guard lock(sink_mutex);
+  sink = std::move(given);
+}
 
 }  // namespace slm

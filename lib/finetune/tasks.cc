@@ -109,8 +109,8 @@ Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context,
       SLM_TRY(const bool has_truth, setting.view.units_have_truth(context.store, index_of(setting, task)));
       if (!score::is_measurable(task.kind, has_truth)) {
         context.progress.note(
-            fmt::format("{} ({}): left out: text can't be measured without the truth of every test call; name it to "
-                        "train it all the same",
+            fmt::format("{} ({}): left out: text can't be measured without the truth of the calls that test it, one a "
+                        "session group; name it to train it all the same",
                         task.id.value, task.name));
         continue;
       }
@@ -183,16 +183,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(const auto validation_rows, rows_of(context, setting, task, Side::kValidation, settings.max_validation));
   SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
-  if (data.train.sequences.empty()) {
-    std::vector<std::string> reasons;
-    for (const auto& [reason, n] : data.train.dropped) reasons.push_back(fmt::format("{} {}", n, reason));
-    return fail(ErrorCode::kBadInput,
-                fmt::format("task {} ({}) has no call to train on: {} on the training side{}{}", task.id.value,
-                            task.name, data.train.n_in, reasons.empty() ? "" : ": ", fmt::join(reasons, ", ")),
-                data.train.dropped.contains("template_refuses") || data.train.dropped.contains("too_long")
-                    ? "another model, by --base DIR"
-                    : "slmconv report tasks");
-  }
+  if (data.train.sequences.empty()) return data;
   data.steps_per_epoch =
       ShuffledSource::steps_per_epoch(static_cast<int64_t>(data.train.sequences.size()), settings.batch);
   data.n_steps =
@@ -200,6 +191,43 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
   return data;
 }
+
+// Why a task can't be trained.
+Error nothing_to_train(const TaskData& data) {
+  const Examples& train = data.train;
+  std::vector<std::string> reasons;
+  for (const auto& [reason, n] : train.dropped) reasons.push_back(fmt::format("{} {}", n, reason));
+  return {ErrorCode::kBadInput,
+          fmt::format("task {} ({}) has no call to train on: {} on the training side{}{}", data.task->id.value,
+                      data.task->name, train.n_in, reasons.empty() ? "" : ": ", fmt::join(reasons, ", ")),
+          train.dropped.contains("template_refuses") || train.dropped.contains("too_long")
+              ? "another model, by --base DIR"
+              : "slmconv report tasks"};
+}
+
+// A task of --all without a call to train on is left out, and said; one that was named, or the only one, is an error.
+class LeftOut {
+ public:
+  LeftOut(const TaskContext& context, const TaskChoice& choice, size_t n_chosen)
+      : context_(context), choice_(choice), n_chosen_(n_chosen) {}
+  // True: pass over it.
+  Result<bool> ask(const TaskData& data) {
+    if (!data.train.sequences.empty()) return false;
+    const auto& named = choice_.tasks;
+    const bool is_named = std::any_of(named.begin(), named.end(), [&](const std::string& name) {
+      return name == data.task->id.value || name == data.task->name;
+    });
+    Error error = nothing_to_train(data);
+    if (is_named || ++n_ == n_chosen_) return fail(std::move(error));
+    context_.progress.warn(fmt::format("{}; left out", error.message));
+    return true;
+  }
+
+ private:
+  const TaskContext& context_;
+  const TaskChoice& choice_;
+  size_t n_chosen_, n_ = 0;
+};
 
 TrainOptions train_options(const TaskData& data, const TaskSettings& settings, std::string identity) {
   TrainOptions options;
@@ -314,6 +342,8 @@ class TaskRun {
       SLM_TRY(const Bytes bytes, context_.store.open_sealed_file(checkpoint, checkpoint.filename().string()));
       SLM_CHECK(trainer.resume(bytes));
       context_.progress.note(fmt::format("{}: going on from a checkpoint", task.id.value));
+    } else if (settings_.resume) {
+      context_.progress.note(fmt::format("{}: no checkpoint to go on from, training starts anew", task.id.value));
     }
 
     std::string metrics;
@@ -361,7 +391,8 @@ class TaskRun {
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
     fs::remove(checkpoint, ec);
-    return TaskOutcome{task.id.value, task.name, std::move(manifest), true, *result};
+    return TaskOutcome{
+        .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
   }
 
  private:
@@ -437,6 +468,7 @@ Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, cons
   SLM_TRY(const Setting setting, prepare(context));
   SLM_TRY(const auto chosen, choose(context, setting, choice));
   Base base;
+  LeftOut left_out(context, choice, chosen.size());
   std::vector<TaskOutcome> outcomes;
   for (const auto* task : chosen) {
     if (interrupted())
@@ -445,8 +477,14 @@ Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, cons
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(TaskData data, load_task(context, setting, base, *task, settings));
     Manifest manifest = planned_manifest(setting, base, data, settings);
+    SLM_TRY(const bool pass_over, left_out.ask(data));
+    if (pass_over) {
+      outcomes.push_back(
+          {.task = task->id.value, .name = task->name, .manifest = std::move(manifest), .left_out = true});
+      continue;
+    }
     if (auto same = unchanged(context.store.dir(), manifest, task->id.value)) {
-      outcomes.push_back({task->id.value, task->name, std::move(*same), false, {}});
+      outcomes.push_back({.task = task->id.value, .name = task->name, .manifest = std::move(*same)});
       continue;
     }
     SLM_CHECK(load_weights(settings, base));
@@ -461,10 +499,16 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
   SLM_TRY(const Setting setting, prepare(context));
   SLM_TRY(const auto chosen, choose(context, setting, choice));
   Base base;
+  LeftOut left_out(context, choice, chosen.size());
   std::vector<TaskPlan> plans;
   for (const auto* task : chosen) {
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(const TaskData data, load_task(context, setting, base, *task, settings));
+    SLM_TRY(const bool pass_over, left_out.ask(data));
+    if (pass_over) {
+      plans.push_back({.task = task->id.value, .name = task->name, .left_out = true, .dropped = data.train.dropped});
+      continue;
+    }
     SLM_CHECK(load_weights(settings, base));
     SLM_TRY(const auto memory, memory_plan(base, data, settings));
     SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));

@@ -6,9 +6,9 @@
 // that are longer than its context are left out too, all counted, never cut.
 // Requires: a store opened as trainer, for writing; a task map; weights on disk.
 // Units: tokens; ratios in [0,1].
-// Errors: kBadInput (no such task, no examples), kUnsupportedModel, kInterrupted (a sealed checkpoint was left: go on
-// with
-//   `resume`), kManifestMismatch (a checkpoint of other data or settings), kOutOfMemory.
+// Errors: kBadInput (no such task, no examples in any or in one that was named), kUnsupportedModel, kInterrupted (a
+//   sealed checkpoint was left: go on with `resume`), kManifestMismatch (a checkpoint of other data or settings),
+//   kOutOfMemory.
 #pragma once
 
 #include <cstdint>
@@ -50,12 +50,13 @@ struct TaskSettings {
 
 struct TaskChoice {
   std::vector<std::string> tasks;  // ids or names
-  bool all = false;                // every task that can be measured
+  bool all = false;                // every task that can be measured; what has no call to train on is left out
 };
 
 // What a run would do, for --dry-run.
 struct TaskPlan {
   std::string task, name;
+  bool left_out = false;  // of `all`, and without a call to train on: dropped says why, nothing else is set
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
@@ -70,7 +71,8 @@ struct TaskPlan {
 struct TaskOutcome {
   std::string task, name;
   Manifest manifest;
-  bool changed = false;  // false: the same adapter was there already
+  bool changed = false;   // false: the same adapter was there already
+  bool left_out = false;  // of `all`, and without a call to train on: the manifest counts why, no adapter was made
   TrainResult train;
 };
 

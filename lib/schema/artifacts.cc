@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/file.h"
+#include "schema/step_command.h"
 
 namespace slm {
 
@@ -33,7 +34,7 @@ Result<Manifest> read_current(const fs::path& store, std::string_view step, std:
   if (!id) {
     const std::string what = key.empty() ? std::string(step) : fmt::format("{} of {}", step, key);
     return fail(ErrorCode::kManifestMismatch, fmt::format("this store has no result of {} yet", what),
-                fmt::format("slmconv {}", step));
+                step_command(step));
   }
   return read_manifest(artifact_dir(store, step, *id));
 }

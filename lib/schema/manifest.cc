@@ -5,6 +5,7 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/time.h"
+#include "schema/step_command.h"
 
 namespace slm {
 namespace {
@@ -87,7 +88,7 @@ Result<Manifest> manifest_from_json(const json::value& value) {
   if (get_string(*o, "digest") != m.digest())
     return fail(ErrorCode::kManifestMismatch,
                 fmt::format("manifest {} of step {}: its digest does not match its content", m.id, m.step),
-                "slmconv run");
+                step_command(m.step));
   return m;
 }
 

@@ -335,7 +335,6 @@ Status Run::append() {
     fresh.id = stored.id;
     fresh.tag = stored.tag;
     fresh.source = stored.source;
-    fresh.time_ms = call.meta.time_ms;
     fresh.meta = canonical_json(to_json(call.meta));
     fresh.body = canonical_json(to_json(call.body));
     fresh.raw_group = stored.group;

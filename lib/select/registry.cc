@@ -1,6 +1,7 @@
 #include "select/registry.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -48,6 +49,19 @@ Status add_local_model(const std::filesystem::path& store_dir, const LocalModel&
   const json::object row = {
       {"name", model.name}, {"path", model.path.string()}, {"licence", model.licence}, {"digest", model.digest}};
   return write_file_atomic(registry_dir(store_dir) / fmt::format("{}.json", model.name), pretty_json(row));
+}
+
+Status remove_local_model(const std::filesystem::path& store_dir, const std::string& name) {
+  std::error_code ec;
+  if (is_name(name) && fs::remove(registry_dir(store_dir) / fmt::format("{}.json", name), ec)) return {};
+  if (ec) return fail(ErrorCode::kIo, fmt::format("removing the entry of {}: {}", name, ec.message()));
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(registry_dir(store_dir), ec))
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem().string());
+  std::sort(names.begin(), names.end());
+  return fail(ErrorCode::kBadInput,
+              fmt::format("no registered model is called {}; there {}", name,
+                          names.empty() ? "is none" : fmt::format("are: {}", fmt::join(names, ", "))));
 }
 
 Result<LocalModels> list_local_models(const std::filesystem::path& store_dir) {

@@ -27,6 +27,9 @@ Result<LocalModel> inspect_local_model(const std::filesystem::path& dir, std::st
 // Registers it; the same name again replaces the entry.
 Status add_local_model(const std::filesystem::path& store_dir, const LocalModel& model);
 
+// Removes its entry; the folder stays. Errors: kBadInput where none has that name.
+Status remove_local_model(const std::filesystem::path& store_dir, const std::string& name);
+
 struct LocalModels {
   std::vector<LocalModel> models;                       // by name
   std::vector<std::pair<std::string, Error>> unusable;  // name and why: a moved folder, another config

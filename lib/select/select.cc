@@ -33,11 +33,17 @@ Result<std::vector<LocalModel>> local_models(const std::filesystem::path& store_
   return std::move(listed.models);
 }
 
-json::object settings(const SelectOptions& options, double memory_gb) {
+// What a system says of its memory moves a little (a balloon, another kernel): within a tenth it is the same machine.
+bool same_machine(const Manifest& made, double machine_gb) {
+  const double then_gb = get_number(made.summary, "machine_gb").value_or(0);
+  return std::abs(machine_gb - then_gb) <= 0.1 * then_gb;
+}
+
+json::object settings(const SelectOptions& options) {
   json::array licences;
   for (const std::string& licence : options.licences) licences.push_back(json::value(licence));
   return {{"licences", std::move(licences)},
-          {"memory_gb", memory_gb},
+          {"memory_gb", options.memory_gb},
           {"serve_batch", options.serve_batch},
           {"rank", options.rank},
           {"bf16", nn::cpu_has_bf16()}};
@@ -80,16 +86,18 @@ Result<SelectResult> select_models(const std::filesystem::path& store_dir, const
   SLM_TRY(const Catalogue catalogue,
           options.catalogue.empty() ? default_catalogue() : read_catalogue(options.catalogue));
   SLM_TRY(const std::vector<LocalModel> local, local_models(store_dir, options, progress));
-  const double memory_gb = options.memory_gb > 0 ? options.memory_gb : machine_memory_gb();
+  const double machine_gb = options.machine_gb > 0 ? options.machine_gb : machine_memory_gb();
+  const double memory_gb = options.memory_gb > 0 ? options.memory_gb : machine_gb;
 
   SelectResult out;
   Manifest& manifest = out.selection.manifest;
   manifest.step = kStep;
-  manifest.config = settings(options, memory_gb);
+  manifest.config = settings(options);
   manifest.inputs["tasks"] = tasks_manifest.digest();
   manifest.inputs["catalogue"] = catalogue.digest;
   manifest.inputs["models"] = models_digest(local);
-  if (unchanged(store_dir, manifest)) {
+  if (const auto made = unchanged(store_dir, manifest);
+      made && (options.memory_gb > 0 || same_machine(*made, machine_gb))) {
     SLM_TRY(out.selection, load_selection(store_dir));
     return out;
   }
@@ -120,6 +128,7 @@ Result<SelectResult> select_models(const std::filesystem::path& store_dir, const
     out.selection.tasks.push_back(std::move(task));
   }
   manifest.summary["tasks"] = std::move(summary);
+  if (options.memory_gb == 0) manifest.summary["machine_gb"] = machine_gb;
   manifest.made_ms = clock.now_ms();
   manifest.seconds = clock.monotonic_s() - started_s;
   SLM_CHECK(write_selection(store_dir, out.selection));

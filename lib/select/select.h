@@ -18,7 +18,8 @@ namespace slm::select {
 
 struct SelectOptions {
   std::set<std::string> licences = permissive_licences();
-  double memory_gb = 0;                       // 0: this machine's memory
+  double memory_gb = 0;                       // 0: this machine's
+  double machine_gb = 0;                      // this machine's memory; 0: as the system says
   std::filesystem::path catalogue;            // empty: the one inside the program
   std::vector<std::filesystem::path> models;  // folders of weights besides the registered ones
   int64_t serve_batch = 1;

@@ -10,11 +10,13 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <thread>
 
 #include "core/file.h"
+#include "core/log.h"
 
 namespace slm::store {
 
@@ -24,6 +26,8 @@ Result<FileLock> FileLock::acquire(const std::filesystem::path& file, int64_t wa
   if (fd < 0) return fail(errno_error(file, "opening"));
   FileLock lock(fd);
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
+  const auto told = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  bool silent = true;
   auto pause = std::chrono::microseconds(200);
   while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) return fail(errno_error(file, "locking"));
@@ -31,6 +35,11 @@ Result<FileLock> FileLock::acquire(const std::filesystem::path& file, int64_t wa
       return fail(ErrorCode::kLocked,
                   fmt::format("{} is held by another process; waited {} ms", file.string(), wait_ms),
                   "wait for the other slmconv command to end, or raise SLMCONV_LOCK_WAIT_MS");
+    if (silent && std::chrono::steady_clock::now() >= told) {
+      log_note(fmt::format("waiting for another slmconv, which holds {}; up to {:.0f} s", file.string(),
+                           std::ceil(static_cast<double>(wait_ms) / 1e3)));
+      silent = false;
+    }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::microseconds(20000));
   }

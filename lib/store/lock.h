@@ -14,7 +14,7 @@ namespace slm::store {
 
 class FileLock {
  public:
-  // Waits up to wait_ms for other holders.
+  // Waits up to wait_ms for other holders; after a second it says so (log_note).
   static Result<FileLock> acquire(const std::filesystem::path& file, int64_t wait_ms);
   FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&&) = delete;

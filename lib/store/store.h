@@ -37,7 +37,6 @@ struct NewCall {
   CallId id;
   Tag tag{};
   std::string source;  // the log's own source, in clear; only its pseudonym and HMAC are stored, sealed
-  std::optional<int64_t> time_ms;
   std::string meta, body;
   // Curated writes only: the raw group the call came from (GroupRef.name), so that erasing raw erases curated.
   std::string raw_group;

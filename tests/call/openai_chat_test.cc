@@ -148,9 +148,19 @@ TEST(OpenAiChatBad, SaysWhy) {
   }
 }
 
+TEST(OpenAiChatBad, ATimeThatIsNone) {
+  const std::string rest = R"("request":{"messages":[{"role":"user","content":"x"}]},"response":)";
+  for (const char* time : {R"("x")", R"("2026-13-01T00:00:00Z")", "true", "[]", "{}", "-5"}) {
+    Kept kept;
+    EXPECT_EQ(read(std::string(R"({"timestamp":)") + time + "," + rest + "{}}", kept), "bad_timestamp") << time;
+    EXPECT_EQ(read("{" + rest + R"({"created":)" + time + "}}", kept), "bad_timestamp") << time;
+    EXPECT_TRUE(kept.calls.empty());
+  }
+}
+
 TEST(OpenAiChatBad, OddButReadable) {
   Kept kept;
-  EXPECT_EQ(read(R"({"timestamp":"yesterday","seq":7,"request":{"messages":[{"role":"user","content":null}]},)"
+  EXPECT_EQ(read(R"({"timestamp":"","time":null,"seq":7,"request":{"messages":[{"role":"user","content":null}]},)"
                  R"("response":{"status_code":503,"body":"down"}})",
                  kept),
             "");

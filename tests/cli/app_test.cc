@@ -25,6 +25,7 @@ class AppTest : public testing::Test {
     unsetenv("SLMCONV_IDENTITY");
   }
   void TearDown() override { fs::remove_all(dir_); }
+  static bool has_torch() { return run_cli({"run"}).err.find("unknown command") == std::string::npos; }
   fs::path dir_;
 };
 
@@ -91,8 +92,7 @@ TEST_F(AppTest, UnknownKeyInAConfigurationFileIsAnError) {
 }
 
 TEST_F(AppTest, PipelineErrorsNameStepAndKey) {
-  if (run_cli({"run"}).err.find("unknown command") != std::string::npos)
-    GTEST_SKIP() << "this build has no run: it was made without libtorch";
+  if (!has_torch()) GTEST_SKIP() << "this build has no run: it was made without libtorch";
   ASSERT_TRUE(write_file_atomic(dir_ / "p.toml", "name = \"x\"\n[[step]]\ncommand = \"status\"\nmakes = {}\n"));
   const auto bad = run_cli({"run", (dir_ / "p.toml").string()});
   EXPECT_EQ(bad.rc, 20);
@@ -102,6 +102,101 @@ TEST_F(AppTest, PipelineErrorsNameStepAndKey) {
   const auto missing = run_cli({"run", (dir_ / "p.toml").string()});
   EXPECT_EQ(missing.rc, 10);
   EXPECT_THAT(missing.err, HasSubstr("step 1 (status)"));
+}
+
+TEST_F(AppTest, AMissingInputIsAUsageErrorInOneSentence) {
+  const std::string none = (dir_ / "none").string(), folder = dir_.string();
+  std::vector<std::vector<std::string>> lines = {
+      {"collect", "--dry-run", none},  {"collect", "--dry-run", none + "/*.jsonl"},
+      {"scrub", "--try", none},        {"scrub", "--rules", none},
+      {"scrub", "--answer-key", none}, {"cluster", "--tasks", none},
+      {"cluster", "--prices", none},   {"--config", none, "status"}};
+  if (has_torch())
+    lines.insert(lines.end(), {{"run", none},
+                               {"select", "--catalogue", none},
+                               {"select", "--model", none},
+                               {"finetune", "--all", "--lora", "--base", none},
+                               {"evaluate", "--gate", none},
+                               {"evaluate", "--prices", none},
+                               {"models", "add", none},
+                               {"models", "check", none},
+                               {"models", "show", none},
+                               {"models", "tokenize", folder, none},
+                               {"models", "render", folder, none},
+                               {"models", "generate", none, "-"},
+                               {"models", "generate", folder, "-", "--adapter", none}});
+  for (const auto& line : lines) {
+    const Ran ran = run_cli(line);
+    EXPECT_EQ(ran.rc, 2) << testing::PrintToString(line);
+    EXPECT_THAT(ran.err, HasSubstr("no such file or folder: " + none));
+  }
+  EXPECT_THAT(run_cli({"scrub", "--rules", folder}).err, HasSubstr(folder + " is a folder, not a file"));
+}
+
+TEST_F(AppTest, APipelineIsReadWholeBeforeItsFirstStep) {
+  if (!has_torch()) GTEST_SKIP() << "this build has no run: it was made without libtorch";
+  const std::string first = "name = \"x\"\nwork = \"" + (dir_ / "work").string() +
+                            "\"\n[[step]]\ncommand = \"init\"\npaths = [\"{work}/store\"]\nkeys = \"{work}/keys\"\n";
+  const auto run_with = [&](const std::string& steps) {
+    EXPECT_TRUE(write_file_atomic(dir_ / "p.toml", first + steps));
+    return run_cli({"run", (dir_ / "p.toml").string()});
+  };
+  for (const char* step : {"command = \"scrubb\"\n", "command = \"scrub\"\nvalidatoin = 0.1\n",
+                           "command = \"scrub\"\nvalidation = 3\n", "command = \"scrub\"\nhelp = true\n"}) {
+    const Ran ran = run_with(std::string("[[step]]\n") + step);
+    EXPECT_EQ(ran.rc, 2) << step;
+    EXPECT_THAT(ran.err, HasSubstr("step 2 (scrub"));
+    EXPECT_FALSE(fs::exists(dir_ / "work")) << "the first step ran before " << step;
+  }
+  // A file that an earlier step may make is looked for only when its step is reached.
+  const Ran late = run_with("[[step]]\ncommand = \"scrub\"\nstore = \"{work}/store\"\nrules = \"{work}/r.toml\"\n");
+  EXPECT_EQ(late.rc, 2);
+  EXPECT_THAT(late.err, HasSubstr("step 2 (scrub): --rules: no such file or folder: "));
+  EXPECT_TRUE(fs::exists(dir_ / "work" / "store"));
+}
+
+TEST_F(AppTest, HelpShowsExamplesThatParse) {
+  std::vector<std::string> commands = {"init", "collect", "scrub", "cluster"};
+  if (has_torch()) commands.insert(commands.end(), {"select", "finetune", "evaluate", "run", "report"});
+  for (const auto& command : commands) {
+    const Ran ran = run_cli({command, "--help"});
+    const size_t at = ran.out.find("Examples:\n");
+    ASSERT_NE(at, std::string::npos) << command;
+    std::istringstream in(ran.out.substr(at));
+    std::string line;
+    std::getline(in, line);
+    int n = 0;
+    while (std::getline(in, line) && line.starts_with("  ")) {
+      line = line.substr(0, line.find("  # "));
+      const size_t program = line.rfind("slmconv ", line.find(" | jq"));
+      ASSERT_NE(program, std::string::npos) << line;
+      std::istringstream words(line.substr(program, line.find(" | jq") - program));
+      std::string word;
+      words >> word;
+      std::vector<std::string> args;
+      while (words >> word) args.push_back(word);
+      Context parent;
+      const auto clock = system_clock();
+      const auto random = os_random();
+      std::istringstream nothing;
+      parent.clock = clock.get();
+      parent.random = random.get();
+      parent.in = &nothing;
+      const auto checked = check_command_line(args, parent);
+      EXPECT_TRUE(checked.has_value()) << line << ": " << checked.error().message;
+      ++n;
+    }
+    EXPECT_GE(n, 1) << command;
+  }
+}
+
+TEST(Table, ALongTableComesInPieces) {
+  TableWidths widths;
+  const std::vector<std::string> header = {"id", "n"};
+  EXPECT_EQ(format_rows(header, {{{"a", false}, {"10", true}}}, 80, widths), "id   n\na   10\n");
+  EXPECT_EQ(format_rows(header, {{{"b", false}, {"7", true}}}, 80, widths), "b    7\n");
+  EXPECT_EQ(format_rows(header, {{{"long", false}, {"1000", true}}}, 80, widths), "long  1000\n");
+  EXPECT_EQ(format_rows(header, {{{"c", false}, {"8", true}}}, 80, widths), "c        8\n");
 }
 
 TEST(Table, FitsTheTerminal) {

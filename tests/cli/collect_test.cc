@@ -183,7 +183,7 @@ TEST_F(CollectTest, EachMistakeHasItsExitCode) {
   EXPECT_EQ(get_string(error, "message_type"), "error");
   EXPECT_THAT(get_string(error, "message"), HasSubstr("the log is empty"));
   EXPECT_FALSE(get_string(error, "hint").empty());
-  EXPECT_EQ(collect({(dir_ / "missing.jsonl").string()}).rc, 20);
+  EXPECT_EQ(collect({(dir_ / "missing.jsonl").string()}).rc, 2);
   EXPECT_EQ(collect({"--format", "klingon", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(collect({"--wobble", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(collect({"--max-skipped", "7", data("messages.jsonl")}).rc, 2);
@@ -195,6 +195,29 @@ TEST_F(CollectTest, EachMistakeHasItsExitCode) {
                 .rc,
             12);
   EXPECT_EQ(n_raw(), 0);
+}
+
+TEST_F(CollectTest, ATimestampThatIsNoneIsABadLine) {
+  std::string good, log;
+  for (int i = 0; i < 2; ++i) {
+    const std::string talk =
+        R"("messages":[{"role":"user","content":"a)" + std::to_string(i) + R"("},{"role":"assistant","content":"b"}]})";
+    good += "{" + talk + "\n";  // none is fine
+    log += std::string(R"({"timestamp":)") + (i == 0 ? R"("x",)" : "{},") + talk + "\n";
+  }
+  const auto ran = collect({"--max-skipped", "0.6", "-"}, good + log);
+  EXPECT_EQ(ran.rc, 0) << ran.out;
+  EXPECT_EQ(number(ran.last(), "n_unreadable"), 2);
+  EXPECT_EQ(number(*get_object(ran.last(), "dropped"), "bad_timestamp"), 2);
+  EXPECT_EQ(number(ran.last(), "n_out"), 2);
+  EXPECT_THAT(ran.out, HasSubstr("-:3: bad_timestamp (as messages)"));
+}
+
+TEST_F(CollectTest, CompressedStandardInput) {
+  const auto ran = collect({"-"}, "\x1f\x8b\x08 and so on");
+  EXPECT_EQ(ran.rc, 20);
+  EXPECT_THAT(ran.out, HasSubstr("standard input is gzip-compressed"));
+  EXPECT_THAT(ran.out, HasSubstr("gzip -dc | slmconv collect -"));
 }
 
 TEST_F(CollectTest, InterruptionExits130) {

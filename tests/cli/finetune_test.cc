@@ -85,6 +85,10 @@ TEST_F(FinetuneCommand, CtrlCLeavesASealedCheckpointThatResumeGoesOnFrom) {
   ASSERT_EQ(straight.rc, 0) << straight.out;
   const std::string adapter(get_string(rows(straight).at(0), "adapter"));
 
+  auto other = command(calm);
+  other.insert(other.end(), {"--seed", "9", "--resume"});
+  EXPECT_THAT(run_cli(other).out, HasSubstr("no checkpoint to go on from, training starts anew"));
+
   std::istringstream in;
   test::InterruptAt watched("\"done\":50,");
   std::ostream out(&watched);

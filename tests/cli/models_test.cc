@@ -115,7 +115,7 @@ TEST_F(ModelsCommands, Tokenize) {
   EXPECT_EQ(run("tokenize", {"--text", ""}).rc, 0);
   EXPECT_EQ(run("tokenize", {}).rc, exit_code(ErrorCode::kUsage));
   EXPECT_EQ(run("tokenize", {"-", "--text", "x"}).rc, exit_code(ErrorCode::kUsage));
-  EXPECT_EQ(run("tokenize", {"/nonexistent/file"}).rc, exit_code(ErrorCode::kIo));
+  EXPECT_EQ(run("tokenize", {"/nonexistent/file"}).rc, exit_code(ErrorCode::kUsage));
 }
 
 TEST_F(ModelsCommands, Render) {
@@ -147,7 +147,7 @@ TEST_F(ModelsCommands, Generate) {
   EXPECT_EQ(mixed.last().at("n_out").as_int64(), 1);
   EXPECT_EQ(mixed.last().at("dropped").at("too_long").as_int64(), 1);
 
-  EXPECT_EQ(run("generate", {"-", "--adapter", "/nonexistent"}, conversation_).rc, exit_code(ErrorCode::kIo));
+  EXPECT_EQ(run("generate", {"-", "--adapter", "/nonexistent"}, conversation_).rc, exit_code(ErrorCode::kUsage));
   EXPECT_EQ(run("generate", {"-", "--dtype", "int3"}, conversation_).rc, exit_code(ErrorCode::kUsage));
   std::filesystem::remove(dir_ / "chat_template.jinja");
   EXPECT_EQ(run("generate", args, conversation_).rc, exit_code(ErrorCode::kUnsupportedModel));

@@ -1,6 +1,8 @@
 // init, keys, store: what they print, their exit codes, and what must not exist.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -23,6 +25,7 @@ class StoreCommands : public testing::Test {
     fs::create_directories(base_);
     unsetenv("SLMCONV_STORE");
     unsetenv("SLMCONV_IDENTITY");
+    unsetenv("SLMCONV_DEMO");
     setenv("XDG_CONFIG_HOME", (base_ / "config").c_str(), 1);
     store_ = (base_ / "store").string();
     keys_ = (base_ / "keys").string();
@@ -74,6 +77,37 @@ TEST_F(StoreCommands, InfoNeedsNoKeyAndPrintsCounts) {
   EXPECT_EQ(last.at("demo").as_bool(), false);
   EXPECT_EQ(run_cli({"--store", store_ + "-none", "store", "info"}).rc, 10);
   EXPECT_EQ(run_cli({"store", "info"}).rc, 2);
+}
+
+TEST_F(StoreCommands, WaitingForTheLockIsSaidAfterASecond) {
+  ASSERT_EQ(run_cli({"init", store_, "--keys", keys_}).rc, 0);
+  const int fd = open((fs::path(store_) / "store.lock").c_str(), O_RDWR);
+  ASSERT_GE(fd, 0);
+  ASSERT_EQ(flock(fd, LOCK_EX), 0);
+  setenv("SLMCONV_LOCK_WAIT_MS", "1200", 1);
+  const auto text = run_cli({"--store", store_, "store", "info"});
+  EXPECT_EQ(text.rc, 11);
+  EXPECT_THAT(text.err, HasSubstr("waiting for another slmconv, which holds " + store_ + "/store.lock; up to 2 s\n"));
+  const auto lines = run_cli({"--json", "--store", store_, "store", "info"}).lines();
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(get_string(lines[0].as_object(), "message_type"), "status");
+  EXPECT_THAT(get_string(lines[0].as_object(), "note"), HasSubstr("another slmconv"));
+  setenv("SLMCONV_LOCK_WAIT_MS", "100", 1);
+  EXPECT_EQ(run_cli({"--json", "--store", store_, "store", "info"}).lines().size(), 2U) << "a short wait says nothing";
+  unsetenv("SLMCONV_LOCK_WAIT_MS");
+  close(fd);
+}
+
+TEST_F(StoreCommands, WarningsOfTheStoreAreJsonToo) {
+  ASSERT_EQ(run_cli({"init", store_, "--keys", keys_, "--demo-seed", "7"}).rc, 0);
+  testing::internal::CaptureStderr();
+  const auto ran = run_cli({"--json", "--store", store_, "--identity", keys_, "cluster"});
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(ran.err, "");
+  ASSERT_FALSE(ran.lines().empty());
+  const json::object first = ran.lines().front().as_object();
+  EXPECT_EQ(get_string(first, "message_type"), "warning");
+  EXPECT_THAT(get_string(first, "message"), HasSubstr("protect nothing"));
 }
 
 TEST_F(StoreCommands, VerifySaysWhatIsAndIsntShown) {

@@ -276,8 +276,8 @@ TEST_F(ImporterTest, NothingToReadIsAnError) {
   EXPECT_EQ(code({write("blank.jsonl", "\n \n")}), ErrorCode::kBadInput);
   EXPECT_EQ(code({write("none.json", "[]")}), ErrorCode::kBadInput);
   EXPECT_EQ(code({write("text.jsonl", "hello\nthere\n")}), ErrorCode::kBadInput);
-  EXPECT_EQ(code({(dir_ / "missing.jsonl").string()}), ErrorCode::kBadInput);
-  EXPECT_EQ(code({(dir_ / "*.nothing").string()}), ErrorCode::kBadInput);
+  EXPECT_EQ(code({(dir_ / "missing.jsonl").string()}), ErrorCode::kUsage);
+  EXPECT_EQ(code({(dir_ / "*.nothing").string()}), ErrorCode::kUsage);
   std::filesystem::create_directories(dir_ / "sub");
   EXPECT_EQ(code({(dir_ / "sub").string()}), ErrorCode::kBadInput);
   EXPECT_EQ(import({data("messages.jsonl")}, {.format = "klingon"}).error().code, ErrorCode::kUsage);
@@ -285,6 +285,22 @@ TEST_F(ImporterTest, NothingToReadIsAnError) {
   const auto empty = import({write("empty.jsonl", "")});
   EXPECT_THAT(empty.error().message, HasSubstr("0 bytes"));
   EXPECT_FALSE(empty.error().hint.empty());
+}
+
+TEST_F(ImporterTest, CompressedInputIsNamedAsSuch) {
+  const std::pair<const char*, std::string> kBegins[] = {{"gzip", "\x1f\x8b\x08"},
+                                                         {"zstd", "\x28\xb5\x2f\xfd"},
+                                                         {"bzip2", "BZh9"},
+                                                         {"xz", std::string("\xfd\x37zXZ\0", 6)}};
+  for (const auto& [name, begin] : kBegins) {
+    const std::string path = write("log.jsonl", begin + record("a"));
+    const auto file = import({path});
+    ASSERT_FALSE(file.has_value());
+    EXPECT_EQ(file.error().code, ErrorCode::kBadInput);
+    EXPECT_EQ(file.error().message, path + " is " + name + "-compressed; decompress it first");
+    EXPECT_EQ(file.error().hint, std::string(name) + " -dc " + path + " | slmconv collect -");
+  }
+  EXPECT_TRUE(store_.calls.empty());
 }
 
 TEST_F(ImporterTest, FoldersPatternsAndStandardInput) {

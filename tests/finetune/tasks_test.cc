@@ -126,6 +126,41 @@ TEST_F(FinetuneTasks, NothingLeftSaysWhyWithTheCounts) {
   EXPECT_THAT(plans.error().hint, HasSubstr("--base"));
 }
 
+TEST_F(FinetuneTasks, OfAllATaskWithoutACallIsLeftOutAndCounted) {
+  add_router(0);
+  for (int i = 0; i < 40; ++i) {
+    Call call = make("Name the season of the month that you are given in one word.", fmt::format("month {}", i % 12),
+                     i % 2 ? "winter" : "summer", i);
+    call.body.messages.push_back(json::object{{"role", "user"}, {"content", "are you there"}});
+    add(std::move(call));
+  }
+  cluster();
+  ASSERT_EQ(kinds_.size(), 2u);
+  auto s = settings();
+  s.max_steps = 1;
+  const auto plans = plan(s);
+  ASSERT_TRUE(plans) << plans.error().message;
+  const auto trained = finetune_tasks({*store_, *clock_, notes_}, {{}, true}, s);
+  ASSERT_TRUE(trained) << trained.error().message;
+  ASSERT_EQ(plans->size(), 2u);
+  ASSERT_EQ(trained->size(), 2u);
+  const size_t left = plans->front().left_out ? 0 : 1;
+  EXPECT_FALSE((*plans)[1 - left].left_out);
+  EXPECT_EQ((*plans)[1 - left].n_examples, 24);
+  EXPECT_THAT((*plans)[left].dropped, ElementsAre(std::pair("template_refuses", 24)));
+  EXPECT_TRUE((*trained)[left].left_out);
+  EXPECT_FALSE((*trained)[left].changed);
+  EXPECT_EQ((*trained)[left].manifest.n_in, 24);
+  EXPECT_EQ((*trained)[left].manifest.n_out, 0);
+  EXPECT_TRUE((*trained)[1 - left].changed);
+  ASSERT_EQ(notes_.lines.size(), 2u);
+  EXPECT_THAT(notes_.lines.back(), HasSubstr("has no call to train on: 24 on the training side: 24 template_refuses; "
+                                             "left out"));
+  const auto named = finetune_tasks({*store_, *clock_, notes_}, {{(*plans)[left].task}, true}, s);
+  ASSERT_FALSE(named) << "a task that was named isn't passed over";
+  EXPECT_EQ(named.error().code, ErrorCode::kBadInput);
+}
+
 // The mask begins after the generation prompt and the end of the turn is trained: both can be seen.
 TEST_F(FinetuneTasks, APlanShowsWhichTokensTrain) {
   add_router(0);

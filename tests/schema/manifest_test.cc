@@ -37,6 +37,16 @@ class ManifestTest : public testing::Test {
   fs::path dir_;
 };
 
+TEST_F(ManifestTest, AMissingResultSaysTheCommandThatMakesIt) {
+  for (const auto& [step, command] : {std::pair{"scrub", "slmconv scrub"},
+                                      {"cluster", "slmconv cluster --k auto"},
+                                      {"finetune", "slmconv finetune --all --lora"}}) {
+    const auto current = read_current(dir_, step);
+    ASSERT_FALSE(current);
+    EXPECT_EQ(current.error().hint, command);
+  }
+}
+
 TEST_F(ManifestTest, RoundTrip) {
   ASSERT_TRUE(write_manifest(dir_, sample()));
   const auto back = read_manifest(dir_);

@@ -52,6 +52,22 @@ TEST_F(Registry, AddsAndLists) {
   EXPECT_EQ(listed->unusable.size(), 2u);
 }
 
+TEST_F(Registry, RemovingTakesTheEntryAndLeavesTheFolder) {
+  const auto model = inspect_local_model(dir_ / "weights", "", "");
+  ASSERT_TRUE(model);
+  ASSERT_TRUE(add_local_model(dir_ / "store", *model));
+  const auto other = remove_local_model(dir_ / "store", "other");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(other.error().message, "no registered model is called other; there are: weights");
+  EXPECT_FALSE(remove_local_model(dir_ / "store", "../models/weights"));
+  EXPECT_TRUE(remove_local_model(dir_ / "store", "weights"));
+  EXPECT_TRUE(list_local_models(dir_ / "store")->models.empty());
+  EXPECT_TRUE(fs::exists(dir_ / "weights" / "model.safetensors"));
+  EXPECT_EQ(remove_local_model(dir_ / "store", "weights").error().message,
+            "no registered model is called weights; there is none");
+}
+
 TEST_F(Registry, AnEmptyStoreHasNone) {
   const auto listed = list_local_models(dir_ / "nowhere");
   ASSERT_TRUE(listed);

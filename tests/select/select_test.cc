@@ -96,6 +96,24 @@ TEST_F(Selecting, ChoosesWhatIsHereAndStaysAsItIs) {
   EXPECT_GE(third->selection.manifest.dropped.at("tokenizer"), 1);
 }
 
+TEST_F(Selecting, MemoryThatMovesALittleIsTheSameMachine) {
+  cluster();
+  SelectOptions options;
+  const auto changed = [&](double machine_gb) {
+    options.machine_gb = machine_gb;
+    const auto result = select_models(dir_ / "store", options, *clock_, null_progress());
+    return result && result->changed;
+  };
+  EXPECT_TRUE(changed(25));
+  EXPECT_FALSE(changed(25));
+  EXPECT_FALSE(changed(24));
+  EXPECT_FALSE(changed(27));
+  EXPECT_TRUE(changed(12));
+  options.memory_gb = 8;
+  EXPECT_TRUE(changed(12)) << "asked for";
+  EXPECT_FALSE(changed(64)) << "a budget that was asked for doesn't follow the machine";
+}
+
 TEST_F(Selecting, AFolderGivenByFlagNeedsNoRegistration) {
   cluster();
   SelectOptions options;

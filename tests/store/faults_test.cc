@@ -66,7 +66,7 @@ TEST_F(FaultsTest, FullDiskAtAnyWriteLosesNothing) {
       if (budget % 2 == 0) {
         ASSERT_OK((*appender)->flush());
       } else {
-        NewCall extra{{}, {}, "s1", std::nullopt, "{}", "extra " + std::to_string(budget), {}};
+        NewCall extra{{}, {}, "s1", "{}", "extra " + std::to_string(budget), {}};
         extra.tag = (*collector)->content_tag(extra.body, std::nullopt, 0).value();
         ASSERT_OK((*appender)->add(std::move(extra)));
         EXPECT_EQ(Store::info(dir_)->n_raw, stored + 40);

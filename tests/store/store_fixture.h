@@ -26,8 +26,9 @@ namespace fs = std::filesystem;
   do {                                                                                                   \
     auto&& slm_test_result = (expr);                                                                     \
     EXPECT_FALSE(slm_test_result.has_value()) << #expr << " succeeded";                                  \
-    if (!slm_test_result)                                                                                \
+    if (!slm_test_result) {                                                                              \
       EXPECT_EQ(slm_test_result.error().code, want) << #expr << ": " << slm_test_result.error().message; \
+    }                                                                                                    \
   } while (false)
 
 struct TestCall {

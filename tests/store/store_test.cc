@@ -140,7 +140,7 @@ TEST_F(StoreTest, AVisitorMayAppendAndMayStop) {
   ASSERT_OK(appender);
   int n = 0;
   ASSERT_OK(curator->scan(Store::Space::kRaw, with_body(), [&](StoredCall& call) -> Result<bool> {
-    NewCall next{call.id, call.tag, call.source, std::nullopt, call.meta, call.body, call.group};
+    NewCall next{call.id, call.tag, call.source, call.meta, call.body, call.group};
     SLM_CHECK((*appender)->add(std::move(next)));
     return ++n < 333;
   }));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <ostream>
 #include <sstream>
@@ -27,16 +28,19 @@ std::string exit_code_footer() {
 // SLMCONV_STORE and SLMCONV_IDENTITY stand in for flags that the command line lacks. They are put on the command line,
 // because CLI11 lets a configuration file win over its own environment variables and we promise the reverse.
 std::vector<std::string> with_environment(std::vector<std::string> args) {
-  static constexpr std::pair<const char*, const char*> kVariables[] = {{"SLMCONV_STORE", "--store"},
-                                                                       {"SLMCONV_IDENTITY", "--identity"}};
+  struct Row {
+    const char* variable;
+    const char* flag;
+  };
+  static constexpr Row kRows[] = {{"SLMCONV_STORE", "--store"}, {"SLMCONV_IDENTITY", "--identity"}};
   std::vector<std::string> front;
-  for (const auto& [variable, flag] : kVariables) {
-    const char* value = std::getenv(variable);
+  for (const Row& row : kRows) {
+    const char* value = std::getenv(row.variable);
     const bool given = std::any_of(args.begin(), args.end(), [&](const std::string& a) {
-      return a == flag || a.starts_with(std::string(flag) + "=");
+      return a == row.flag || a.starts_with(std::string(row.flag) + "=");
     });
     if (value != nullptr && *value != '\0' && !given) {
-      front.emplace_back(flag);
+      front.emplace_back(row.flag);
       front.emplace_back(value);
     }
   }
@@ -65,6 +69,20 @@ void Context::on(CLI::App* sub, std::string name, std::function<Result<Summary>(
     command = name;
     run = action;
   });
+}
+
+CLI::Validator Context::input(Input kind) {
+  return CLI::Validator(
+      [this, kind](const std::string& path) -> std::string {
+        if (!inputs_exist || (kind == Input::kFileOrStdin && path == "-")) return {};
+        std::error_code ec;
+        const auto status = std::filesystem::status(path, ec);
+        if (!std::filesystem::exists(status)) return "no such file or folder: " + path;
+        if (std::filesystem::is_directory(status) != (kind == Input::kFolder))
+          return path + (kind == Input::kFolder ? " is no folder" : " is a folder, not a file");
+        return {};
+      },
+      "");
 }
 
 namespace {
@@ -106,6 +124,9 @@ std::optional<Error> parse(CLI::App& app, const std::vector<std::string>& args, 
       shown = true;
       return std::nullopt;
     }
+    if (const auto* config = app.get_config_ptr();
+        dynamic_cast<const CLI::FileError*>(&e) != nullptr && config != nullptr && config->count() > 0)
+      return Error{ErrorCode::kUsage, "--config: no such file or folder: " + config->results().front(), {}};
     // CLI11 says only that a command is required when the one given isn't known.
     std::string message = e.what();
     if (app.get_subcommands().empty() && app.remaining_size() > 0)
@@ -150,19 +171,37 @@ Result<Summary> run_chosen(Context& context) {
 
 }  // namespace
 
-Result<Summary> run_nested(const std::vector<std::string>& args, Context& parent, Reporter& reporter) {
-  Context context;
+namespace {
+
+// Parses a step's command line into `context`, with the parent's globals unless args say otherwise.
+Status parse_nested(const std::vector<std::string>& args, Context& parent, CLI::App& app, Context& context) {
   context.globals = parent.globals;
   context.clock = parent.clock;
   context.random = parent.random;
   context.in = parent.in;
-  context.out = &reporter;
-  CLI::App app("", "slmconv");
   build_app(app, context);
   std::ostringstream nowhere;
   Streams streams{*parent.in, nowhere, nowhere};
   bool shown = false;
   if (auto error = parse(app, args, streams, shown)) return fail(std::move(*error));
+  if (shown) return fail(ErrorCode::kUsage, "a step that only shows help");
+  return {};
+}
+
+}  // namespace
+
+Status check_command_line(const std::vector<std::string>& args, Context& parent) {
+  Context context;
+  context.inputs_exist = false;
+  CLI::App app("", "slmconv");
+  return parse_nested(args, parent, app, context);
+}
+
+Result<Summary> run_nested(const std::vector<std::string>& args, Context& parent, Reporter& reporter) {
+  Context context;
+  context.out = &reporter;
+  CLI::App app("", "slmconv");
+  SLM_CHECK(parse_nested(args, parent, app, context));
   return run_chosen(context);
 }
 
@@ -191,7 +230,10 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
 
   const auto reporter = make_reporter(context.globals.json);
   context.out = reporter.get();
+  set_log_sink(
+      {[&](std::string_view line) { reporter->warn(line); }, [&](std::string_view line) { reporter->note(line); }});
   const Summary summary = summary_of(run_chosen(context));
+  set_log_sink({});
   reporter->summary(context.command, summary);
   return exit_code(summary.code);
 }

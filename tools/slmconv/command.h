@@ -64,6 +64,7 @@ struct Context {
   Random* random = nullptr;
   std::istream* in = nullptr;     // stdin
   std::filesystem::path program;  // argv[0]
+  bool inputs_exist = true;       // false: a pipeline's step is only read, and an earlier one may make what it names
 
   // The command that was chosen; set by the callback that on() installs.
   std::string command;
@@ -71,6 +72,10 @@ struct Context {
 
   // Installs what `sub` does when chosen. `name` is what the summary calls it, e.g. "keys list".
   void on(CLI::App* sub, std::string name, std::function<Result<Summary>()> action);
+
+  // Checks of inputs named on the command line: what isn't there is a usage error, in one sentence everywhere.
+  enum class Input { kFile, kFileOrStdin, kFolder };  // kFileOrStdin: or "-"
+  CLI::Validator input(Input kind);
 };
 
 // Runs one command line (without argv[0]); returns the exit code. In-process tests call this.
@@ -84,6 +89,8 @@ struct Streams {
 };
 int run_command_line(const std::vector<std::string>& args, Streams streams, Clock& clock, Random& random);
 
+// Whether a pipeline's step can be parsed; runs nothing. Errors: kUsage.
+Status check_command_line(const std::vector<std::string>& args, Context& parent);
 // Runs a further command inside one (a pipeline's step), with the parent's globals unless args say otherwise.
 Result<Summary> run_nested(const std::vector<std::string>& args, Context& parent, Reporter& reporter);
 

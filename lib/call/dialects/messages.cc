@@ -9,7 +9,8 @@
 //   case_id                                        group
 //   workload_id | site | call_site                 site
 //   client_id | user_id                            source, pseudonym when stored
-//   model, provider, timestamp | time | created_at the same, for every turn
+//   model, provider, timestamp | time | created_at the same, for every turn; a time that is there and is none makes the
+//                                                  record unreadable ("bad_timestamp")
 //   outcome {success, score, truth}                success, score; truth is the last turn's
 //   everything else                                not kept
 //
@@ -66,8 +67,8 @@ std::string_view read_record(json::object& record, Conversation& out) {
   meta.source = first_label(record, {"client_id", "user_id"});
   meta.model = get_string(record, "model");
   meta.provider = get_string(record, "provider");
-  for (const std::string_view key : {"timestamp", "time", "created_at"})
-    if (!meta.time_ms) meta.time_ms = read_time(record.if_contains(key));
+  if (const auto reason = read_time(record, {"timestamp", "time", "created_at"}, meta.time_ms); !reason.empty())
+    return reason;
   Outcome outcome;
   if (const auto reason = read_outcome(record.if_contains("outcome"), outcome); !reason.empty()) return reason;
   out.truth = std::move(outcome.truth);

@@ -191,19 +191,27 @@ Usage read_usage(const json::object& usage) {
   return out;
 }
 
-std::optional<int64_t> read_time(const json::value* value) {
-  std::string text;
-  if (value == nullptr) return std::nullopt;
-  if (value->is_string())
-    text = value->get_string();
-  else if (value->is_double() && std::isfinite(value->get_double()))
-    text = fmt::format("{:.3f}", value->get_double());
-  else if (value->is_int64() || value->is_uint64())
-    text = json::serialize(*value);
-  if (text.empty()) return std::nullopt;
-  const auto time = parse_time_ms(text);
-  if (!time) return std::nullopt;
-  return *time;
+std::string_view read_time(const json::object& object, std::initializer_list<std::string_view> keys,
+                           std::optional<int64_t>& out) {
+  for (const auto key : keys) {
+    const json::value* value = object.if_contains(key);
+    if (value == nullptr || value->is_null()) continue;
+    std::string text;
+    if (value->is_string())
+      text = value->get_string();
+    else if (value->is_double() && std::isfinite(value->get_double()))
+      text = fmt::format("{:.3f}", value->get_double());
+    else if (value->is_int64() || value->is_uint64())
+      text = json::serialize(*value);
+    else
+      return "bad_timestamp";
+    if (text.empty()) continue;
+    const auto time = parse_time_ms(text);
+    if (!time) return "bad_timestamp";
+    out = *time;
+    return {};
+  }
+  return {};
 }
 
 std::string read_label(const json::value* value) {

@@ -28,8 +28,10 @@ std::string_view normalise_tools(json::array& tools);
 std::string_view normalise_finish(std::string_view finish);
 Usage read_usage(const json::object& usage);
 
-// Time in ms from RFC 3339 text, or a number of seconds or ms since the epoch; nothing if it is neither.
-std::optional<int64_t> read_time(const json::value* value);
+// Time in ms of the first of these keys that is there: RFC 3339 text, or a number of seconds or ms since the epoch.
+// `out` stays as it is where none is there, or only null or "". Reasons: "bad_timestamp".
+std::string_view read_time(const json::object& object, std::initializer_list<std::string_view> keys,
+                           std::optional<int64_t>& out);
 // A label or an id: text or a whole number as text, "" otherwise.
 std::string read_label(const json::value* value);
 // What is kept of a provider's error: type, code, param and status, where they are short. Its message may name keys and

@@ -1,7 +1,8 @@
 // OpenAI chat completions: a record is one request with its response.
 //
 //   record                                   call
-//   timestamp | time | created_at            time (else response.created)
+//   timestamp | time | created_at            time (else response.created); one that is there and is no time makes the
+//                                            record unreadable ("bad_timestamp")
 //   workload_id | site | call_site           site
 //   session_id | conversation_id | thread_id | trace_id   session (else request.metadata's)
 //   case_id                                  group (sessions that are trials of one case)
@@ -147,17 +148,13 @@ std::string_view read_response(json::value* value, Call& call) {
   if (const auto reason = read_choices(*response, call); !reason.empty()) return reason;
   if (const auto model = get_string(*response, "model"); !model.empty()) call.meta.model = model;
   if (const auto* usage = get_object(*response, "usage")) call.meta.usage = read_usage(*usage);
-  call.meta.time_ms = read_time(response->if_contains("created"));
-  return {};
+  return read_time(*response, {"created"}, call.meta.time_ms);
 }
 
-void read_envelope(json::object& record, Call& call) {
+std::string_view read_envelope(json::object& record, Call& call) {
   CallMeta& meta = call.meta;
-  for (const std::string_view key : {"timestamp", "time", "created_at"})
-    if (const auto time = read_time(record.if_contains(key))) {
-      meta.time_ms = time;
-      break;
-    }
+  if (const auto reason = read_time(record, {"timestamp", "time", "created_at"}, meta.time_ms); !reason.empty())
+    return reason;
   meta.site = first_label(record, {"workload_id", "site", "call_site"});
   if (auto session = first_label(record, {"session_id", "conversation_id", "thread_id", "trace_id"}); !session.empty())
     meta.session = std::move(session);
@@ -170,6 +167,7 @@ void read_envelope(json::object& record, Call& call) {
   take(record, "prompt_version", call.body.extra);
   if (auto* error = record.if_contains("error"); error != nullptr && !error->is_null() && call.body.error.is_null())
     call.body.error = clean_error(*error);
+  return {};
 }
 
 }  // namespace
@@ -190,7 +188,7 @@ std::string_view parse_openai_chat(json::value& record, CallSink& sink) {
   Call& call = logged.call;
   if (const auto reason = read_request(*request, call); !reason.empty()) return reason;
   if (const auto reason = read_response(object->if_contains("response"), call); !reason.empty()) return reason;
-  read_envelope(*object, call);
+  if (const auto reason = read_envelope(*object, call); !reason.empty()) return reason;
   Outcome outcome;
   if (const auto reason = read_outcome(object->if_contains("outcome"), outcome); !reason.empty()) return reason;
   set_outcome(call, outcome);

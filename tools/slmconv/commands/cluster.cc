@@ -6,7 +6,7 @@
 #include <charconv>
 
 #include "cluster/cluster.h"
-#include "store/store.h"
+#include "commands/store.h"
 
 namespace slm::cli {
 namespace {
@@ -71,8 +71,6 @@ void describe_lineage(const json::object& summary, std::vector<std::string>& lin
 }
 
 Result<Summary> run_cluster_command(Context& context, const ClusterFlags& flags) {
-  if (context.globals.store.empty())
-    return fail(ErrorCode::kUsage, "cluster needs a store", "slmconv --store DIR cluster --k auto");
   cluster::ClusterOptions options;
   SLM_TRY(options.k, parse_k(flags.k));
   options.seed = flags.seed;
@@ -85,13 +83,7 @@ Result<Summary> run_cluster_command(Context& context, const ClusterFlags& flags)
   options.clock = context.clock;
   if (context.globals.threads > 0) omp_set_num_threads(context.globals.threads);
 
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kTrainer;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   SLM_TRY(const auto result, cluster::run_cluster(*store, options));
 
   show(*context.out, result.tasks);
@@ -127,15 +119,21 @@ void add_cluster(CLI::App& app, Context& context) {
                   "Number of tasks, or auto: one for each instruction, template or step of an agent loop")
       ->type_name("N|auto");
   sub->add_option("--tasks", flags->tasks, "TOML file of names, merges and exclusions: [t03] name, merge, exclude")
-      ->type_name("F.toml");
+      ->type_name("F.toml")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--prices", flags->prices, "Price file for cost shares; default: the list inside the program")
-      ->type_name("F.toml");
+      ->type_name("F.toml")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--seed", flags->seed, "Same seed and calls, same map");
   sub->add_option("--sample", flags->n_sample, "Calls the map is fitted on; all are assigned")
       ->check(CLI::Range(size_t{1}, size_t{1} << 20));
   sub->add_flag("--with-hci", flags->with_hci, "Also calls whose answer speaks to a human");
   sub->add_flag("--anew", flags->anew,
                 "Where the earlier map can't be read (damaged, or a newer slmconv's): start without it; numbers go on");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store cluster --k auto\n"
+      "  slmconv --store store cluster --tasks tasks.toml  # names, merges and exclusions of your own");
   context.on(sub, "cluster", [&context, flags] { return run_cluster_command(context, *flags); });
 }
 

@@ -6,7 +6,7 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
-#include "store/store.h"
+#include "commands/store.h"
 
 namespace slm::cli {
 namespace {
@@ -115,13 +115,7 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
   if (!flags.dry_run) {
     if (context.globals.store.empty())
       return fail(ErrorCode::kUsage, "collect needs a store", "slmconv --store DIR collect …, or collect --dry-run");
-    store::OpenOptions open;
-    open.identity = context.globals.identity;
-    open.role = store::Role::kCollector;
-    open.write = true;
-    open.random = context.random;
-    open.clock = context.clock;
-    SLM_TRY(store, store::Store::open(context.globals.store, open));
+    SLM_TRY(store, open_store(context, store::Role::kCollector));
   }
   SLM_TRY(const auto inputs, collect::expand_inputs(flags.paths));
   const collect::ImportTools tools{store.get(), context.out, context.in};
@@ -150,6 +144,11 @@ void add_collect(CLI::App& app, Context& context) {
       ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
   sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  sub->footer(
+      "Examples:\n"
+      "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
+      "  slmconv --store store collect --no-hci logs/\n"
+      "  gzip -dc log.jsonl.gz | slmconv --store store collect -");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "commands/store.h"
 #include "core/file.h"
 #include "evaluate/evaluate.h"
 #include "evaluate/gate.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -164,13 +164,7 @@ Result<Summary> run_evaluate(Context& context, Flags flags) {
   if (!flags.gate.empty()) {
     SLM_TRY(gate, evaluate::read_gate(flags.gate));
   }
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kTrainer;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   const evaluate::EvaluateContext room{*store, *context.clock, *context.out, &model::Model::open};
   SLM_TRY(const evaluate::EvaluateResult result, evaluate::evaluate_tasks(room, flags.evaluate));
   show(*context.out, result.evaluation);
@@ -208,20 +202,24 @@ void add_evaluate(CLI::App& app, Context& context) {
   sub->add_option("--batch", e.batch, "Calls answered together")->check(CLI::Range(1, 4096));
   sub->add_option("--prices", flags->prices, "Prices to use instead of the dated ones inside")
       ->type_name("FILE.toml")
-      ->check(CLI::ExistingFile);
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--machine-usd-per-hour", e.machine_usd_per_hour, "Price of the machine that would serve")
       ->check(CLI::Range(0.0, 1e6));
   sub->add_option("--log-days", e.log_days, "Days that the log spans; 0: by its timestamps")
       ->check(CLI::Range(0.0, 1e5));
   sub->add_option("--gate", flags->gate, "Thresholds; exit 30 when one isn't met, 32 when evidence is insufficient")
       ->type_name("FILE.toml")
-      ->check(CLI::ExistingFile);
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--junit", flags->junit, "Write a JUnit file")->type_name("FILE.xml");
   sub->add_option("--show-errors", flags->show_errors, "Print so many wrong answers a task, with their text; audited")
       ->check(CLI::Range(0, 100000));
   sub->add_option("--dtype", flags->dtype, "Type of the matrix products")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   sub->add_option("--device", e.engine.device, "cpu, cuda, cuda:1");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store evaluate --delta 0.05\n"
+      "  slmconv --store store evaluate --gate gate.toml --junit gate.xml  # for CI: exit 30 or 32 if it isn't met");
   context.on(sub, "evaluate", [&context, flags] { return run_evaluate(context, *flags); });
 }
 

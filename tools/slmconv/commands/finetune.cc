@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "commands/store.h"
 #include "finetune/tasks.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -15,19 +15,27 @@ struct Options {
   bool lora = false, dry_run = false;
 };
 
-Result<std::unique_ptr<store::Store>> open_store(Context& context) {
-  return store::Store::open(context.globals.store, {.identity = context.globals.identity,
-                                                    .role = store::Role::kTrainer,
-                                                    .write = true,
-                                                    .random = context.random,
-                                                    .clock = context.clock});
+void say_left_out(int64_t n_tasks, Summary& summary) {
+  summary.extra["n_tasks_left_out"] = n_tasks;
+  if (n_tasks > 0)
+    summary.lines.push_back(
+        fmt::format("{} task{} left out: no call to train on", n_tasks, n_tasks == 1 ? " was" : "s were"));
 }
 
 Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
   Summary summary;
   double minutes = 0;
+  int64_t n_left_out = 0;
   std::vector<std::string> masks;
   for (const auto& plan : plans) {
+    for (const auto& [reason, n] : plan.dropped) {
+      summary.n_in += n;
+      summary.dropped[reason] += n;
+    }
+    if (plan.left_out) {
+      ++n_left_out;
+      continue;
+    }
     json::object row{{"task", plan.task},
                      {"name", plan.name},
                      {"examples", plan.n_examples},
@@ -46,14 +54,11 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
     context.out->row(row);
     summary.n_in += plan.n_examples;
     summary.n_out += plan.n_examples;
-    for (const auto& [reason, n] : plan.dropped) {
-      summary.n_in += n;
-      summary.dropped[reason] += n;
-    }
     minutes += plan.minutes;
   }
   context.out->end_table();
   summary.extra["minutes"] = minutes;
+  say_left_out(n_left_out, summary);
   if (!masks.empty()) {
     summary.lines.emplace_back(
         "an example of each: masked (-) and trained (+) tokens, special ones by name, others counted");
@@ -70,7 +75,7 @@ Result<Summary> run_finetune(Context& context, Options options) {
   if (!options.lora)
     return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
-  SLM_TRY(const auto store, open_store(context));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
   const finetune::TaskContext task_context{*store, *context.clock, *context.out};
   if (options.dry_run) {
@@ -79,8 +84,16 @@ Result<Summary> run_finetune(Context& context, Options options) {
   }
   SLM_TRY(const auto outcomes, finetune::finetune_tasks(task_context, options.choice, options.settings));
   Summary summary;
+  int64_t n_left_out = 0;
   for (const auto& outcome : outcomes) {
     const auto& m = outcome.manifest;
+    summary.n_in += m.n_in;
+    summary.n_out += m.n_out;
+    for (const auto& [reason, n] : m.dropped) summary.dropped[reason] += n;
+    if (outcome.left_out) {
+      ++n_left_out;
+      continue;
+    }
     context.out->row({{"task", outcome.task},
                       {"name", outcome.name},
                       {"examples", m.n_out},
@@ -90,13 +103,11 @@ Result<Summary> run_finetune(Context& context, Options options) {
                       {"tokens right", get_number(m.summary, "validation_accuracy").value_or(0)},
                       {"seconds", m.seconds},
                       {"adapter", m.id}});
-    summary.n_in += m.n_in;
-    summary.n_out += m.n_out;
-    for (const auto& [reason, n] : m.dropped) summary.dropped[reason] += n;
     summary.changed = summary.changed || outcome.changed;
     summary.artifact = m.id;
   }
   context.out->end_table();
+  say_left_out(n_left_out, summary);
   return summary;
 }
 
@@ -109,9 +120,12 @@ void add_finetune(CLI::App& app, Context& context) {
   const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
   sub->add_option("task", o->choice.tasks, "Tasks by id or name");
   sub->add_flag("--all", o->choice.all,
-                "Every task that can be measured: text only where the truth of every test call is kept");
+                "Every task that can be measured: text only where the truth of the calls that test it is kept, "
+                "one a session group");
   sub->add_flag("--lora", o->lora, "Low-rank adapters");
-  sub->add_option("--base", o->base, "Model directory (default: what select chose)")->check(CLI::ExistingDirectory);
+  sub->add_option("--base", o->base, "Model directory (default: what select chose)")
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--rank", s.lora.rank, "LoRA rank")->check(CLI::Range(1, 4096));
   sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank")
       ->check(CLI::Range(1e-6, 1e6));
@@ -147,6 +161,10 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_option("--device", s.device, "cpu, cuda, cuda:1");
   sub->add_flag("--resume", s.resume, "Go on from the checkpoint an interrupted run left");
   sub->add_flag("--dry-run", o->dry_run, "Show examples, tokens, masks, minutes and memory; train nothing");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store finetune --all --lora --dry-run  # minutes and memory; trains nothing\n"
+      "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2");
   context.on(sub, "finetune", [&context, o] { return run_finetune(context, *o); });
 }
 

@@ -76,6 +76,10 @@ void add_init(CLI::App& app, Context& context) {
   sub->add_option("--demo-seed", flags->demo_seed, "INSECURE: reproducible keys and ids, for demonstrations and tests")
       ->type_name("N")
       ->configurable(false);
+  sub->footer(
+      "Examples:\n"
+      "  slmconv init store  # keys go to ~/.config/slmconv/keys/…\n"
+      "  slmconv init store --keys ../keys --passphrase");
   context.on(sub, "init", [&context, flags] { return run_init(context, *flags); });
 }
 

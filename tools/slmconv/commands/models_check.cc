@@ -187,7 +187,10 @@ Result<Summary> run_check(Context& context, const Options& o) {
 void add_models_check(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("check", "Does everything of a model load and fit together");
   auto o = std::make_shared<Options>();
-  sub->add_option("dir", o->dir, "Hugging Face model directory")->required()->type_name("DIR");
+  sub->add_option("dir", o->dir, "Hugging Face model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--dtype", o->dtype, "Type to load the weights as: auto, float32, bfloat16");
   context.on(sub, "models check", [&context, o] { return run_check(context, *o); });
 }

@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include "cluster/artifact.h"
+#include "commands/store.h"
 #include "core/file.h"
 #include "finetune/artifact.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -18,11 +18,7 @@ Result<Summary> run_export(Context& context, const Options& options) {
   std::error_code ec;
   if (std::filesystem::exists(options.out, ec))
     return fail(ErrorCode::kUsage, fmt::format("{} exists already", options.out), "choose another --out");
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, {.identity = context.globals.identity,
-                                                                       .role = store::Role::kTrainer,
-                                                                       .write = true,
-                                                                       .random = context.random,
-                                                                       .clock = context.clock}));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   SLM_TRY(const auto tasks, cluster::task_list(store->dir()));
   TaskId id{options.task};
   for (const auto& task : tasks)

@@ -88,12 +88,18 @@ void add_models_generate(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("generate", "The model's answer to a conversation");
   auto o = std::make_shared<Options>();
   auto& g = o->generate;
-  sub->add_option("dir", o->dir, "Hugging Face model directory")->required()->type_name("DIR");
+  sub->add_option("dir", o->dir, "Hugging Face model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("file", o->file,
                   "{\"messages\": […], \"tools\": […]}, several in a list or one a line; - is standard input")
       ->required()
-      ->type_name("FILE");
-  sub->add_option("--adapter", o->adapter, "PEFT directory to apply")->type_name("DIR");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFileOrStdin));
+  sub->add_option("--adapter", o->adapter, "PEFT directory to apply")
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--max-new-tokens", g.max_new_tokens, "Longest answer")->check(CLI::PositiveNumber);
   sub->add_option("--temperature", g.temperature, "0 always takes the likeliest token")->check(CLI::Range(0.0, 10.0));
   sub->add_option("--seed", g.seed, "Of sampling at a temperature above 0");

@@ -68,9 +68,14 @@ Result<Summary> run_logits(Context& context, const LogitsFlags& flags) {
 void add_models_logits(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("logits", "Next-token logits of given token ids; every one under --json");
   auto flags = std::make_shared<LogitsFlags>();
-  sub->add_option("dir", flags->dir, "Model directory")->required()->check(CLI::ExistingDirectory);
+  sub->add_option("dir", flags->dir, "Model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--ids", flags->ids, "Token ids, separated by commas")->required()->delimiter(',');
-  sub->add_option("--adapter", flags->adapter, "PEFT adapter directory")->check(CLI::ExistingDirectory);
+  sub->add_option("--adapter", flags->adapter, "PEFT adapter directory")
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--dtype", flags->dtype, "Of matrix products")->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   sub->add_option("--device", flags->device, "cpu, cuda, cuda:1");
   sub->add_option("--top", flags->top, "Tokens shown at each position")->check(CLI::Range(1, 1000));

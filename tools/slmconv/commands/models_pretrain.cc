@@ -55,17 +55,23 @@ void add_models_pretrain(CLI::App& models, Context& context) {
   auto& o = flags->options;
   const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
   const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
-  sub->add_option("--config", flags->config, "config.json of the model to make")->required()->check(CLI::ExistingFile);
+  sub->add_option("--config", flags->config, "config.json of the model to make")
+      ->required()
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--tokenizer", flags->tokenizer, "Directory with tokenizer.model; its files are copied to --out")
       ->required()
-      ->check(CLI::ExistingDirectory);
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--corpus", flags->corpora,
                   "JSON lines of {\"prompt\", \"completion\"} or {\"text\"}, special tokens spelled out; all files in "
                   "order are one epoch")
       ->required()
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--held-out", flags->held_out, "JSON lines to measure on; else the corpus's first lines are kept out")
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--held-out-lines", o.n_held_out, "Lines of the corpus kept out where no --held-out is given")
       ->check(not_negative);
   sub->add_option("--out", flags->out, "Directory to write")->required();

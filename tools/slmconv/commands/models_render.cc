@@ -33,11 +33,15 @@ Result<Summary> run_render(Context& context, const Options& o) {
 void add_models_render(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("render", "The prompt text that the model sees for a conversation");
   auto o = std::make_shared<Options>();
-  sub->add_option("dir", o->dir, "Hugging Face model directory")->required()->type_name("DIR");
+  sub->add_option("dir", o->dir, "Hugging Face model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("file", o->file,
                   "{\"messages\": […], \"tools\": […]}, several in a list or one a line; - is standard input")
       ->required()
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFileOrStdin));
   context.on(sub, "models render", [&context, o] { return run_render(context, *o); });
 }
 

@@ -64,7 +64,10 @@ Result<Summary> run_show(Context& context, const Options& o) {
 void add_models_show(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("show", "Architecture, size, memory, tokenizer and template of a model directory");
   auto o = std::make_shared<Options>();
-  sub->add_option("dir", o->dir, "Hugging Face model directory")->required()->type_name("DIR");
+  sub->add_option("dir", o->dir, "Hugging Face model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--dtype", o->dtype, "Type of the weights in memory: auto, float32, bfloat16");
   sub->add_option("--context", o->context, "Tokens of a conversation that memory is planned for; 0: the model's own")
       ->check(CLI::NonNegativeNumber);

@@ -50,8 +50,13 @@ Result<Summary> run_tokenize(Context& context, const Options& o) {
 void add_models_tokenize(CLI::App& models, Context& context) {
   auto* sub = models.add_subcommand("tokenize", "Token ids and pieces of a text");
   auto o = std::make_shared<Options>();
-  sub->add_option("dir", o->dir, "Hugging Face model directory")->required()->type_name("DIR");
-  sub->add_option("file", o->file, "Text file; - is standard input")->type_name("FILE");
+  sub->add_option("dir", o->dir, "Hugging Face model directory")
+      ->required()
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
+  sub->add_option("file", o->file, "Text file; - is standard input")
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFileOrStdin));
   auto* text = sub->add_option("--text", o->text, "The text itself");
   context.on(sub, "models tokenize", [&context, o, text] {
     o->has_text = text->count() > 0;

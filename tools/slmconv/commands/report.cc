@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include "cluster/artifact.h"
+#include "commands/store.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "dataset/view.h"
 #include "report/report.h"
 #include "schema/artifacts.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -57,14 +57,6 @@ Result<Summary> run_report(Context& context, const Options& options) {
   return summary;
 }
 
-Result<std::unique_ptr<store::Store>> open_trainer(Context& context, bool write) {
-  return store::Store::open(context.globals.store, {.identity = context.globals.identity,
-                                                    .role = store::Role::kTrainer,
-                                                    .write = write,
-                                                    .random = context.random,
-                                                    .clock = context.clock});
-}
-
 Result<Summary> run_report_tasks(Context& context) {
   SLM_TRY(const auto tasks, cluster::task_list(context.globals.store));
   Summary summary;
@@ -87,7 +79,7 @@ Result<Summary> run_report_tasks(Context& context) {
 // Each call's id, site, task, side and outcome: what another program needs to check ours. No text, but per call, so a
 // trainer's key is needed and the reading is in the audit trail.
 Result<Summary> run_report_calls(Context& context) {
-  SLM_TRY(const auto store, open_trainer(context, true));
+  SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   SLM_TRY(const auto tasks, cluster::load_tasks(*store));
   std::unordered_map<CallId, cluster::AssignedCall> assigned;
   for (const auto& call : tasks.calls) assigned[call.id] = call;
@@ -130,10 +122,17 @@ void add_report(CLI::App& app, Context& context) {
   sub->add_option("--out", o->out, "Folder for report.html, report.md and summary.json")->type_name("DIR");
   sub->add_option("--title", o->title, "Title of the report");
   sub->require_subcommand(0, 1);
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store report --out report  # report.html, report.md, summary.json\n"
+      "  slmconv --store store --json report calls | jq -c .task");
   context.on(sub, "report", [&context, o] { return run_report(context, *o); });
   auto* tasks = sub->add_subcommand("tasks", "List the tasks");
   context.on(tasks, "report tasks", [&context] { return run_report_tasks(context); });
-  auto* calls = sub->add_subcommand("calls", "List each curated call's id, site, task, side and outcome (no text)");
+  auto* calls = sub->add_subcommand(
+      "calls",
+      "List each curated call's id, site, task, side and outcome (no text); the reading is an entry of the audit "
+      "trail, so a trainer's key and a writable store are needed");
   context.on(calls, "report calls", [&context] { return run_report_calls(context); });
 }
 

@@ -42,8 +42,16 @@ struct RunOptions {
   std::string file, work;
 };
 
+Error in_step(size_t i, const PipelineStep& step, Error error) {
+  error.message = fmt::format("step {} ({}): {}", i + 1, step.command, error.message);
+  return error;
+}
+
 Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
   SLM_TRY(const Pipeline pipeline, read_pipeline(options.file, options.work));
+  for (size_t i = 0; i < pipeline.steps.size(); ++i)
+    if (auto checked = check_command_line(pipeline.steps[i].args, context); !checked)
+      return fail(in_step(i, pipeline.steps[i], checked.error()));
   SLM_CHECK(make_dirs(pipeline.work));
   // A pipeline that makes a demonstration store itself, as the quickstart does, may put calls into it.
   for (const PipelineStep& step : pipeline.steps)
@@ -63,11 +71,7 @@ Result<Summary> run_pipeline(Context& context, const RunOptions& options) {
     if (!skipped) {
       StepReporter reporter(*context.out, i + 1 == pipeline.steps.size());
       auto result = run_nested(step.args, context, reporter);
-      if (!result) {
-        Error error = result.error();
-        error.message = fmt::format("step {} ({}): {}", i + 1, step.command, error.message);
-        return fail(std::move(error));
-      }
+      if (!result) return fail(in_step(i, step, result.error()));
       summary = std::move(*result);
     }
     const double seconds = context.clock->monotonic_s() - step_s;
@@ -115,9 +119,13 @@ void add_run(CLI::App& app, Context& context) {
   auto options = std::make_shared<RunOptions>();
   sub->add_option("pipeline", options->file, "Pipeline file, e.g. pipelines/quickstart/pipeline.toml")
       ->required()
-      ->check(CLI::ExistingFile);
+      ->type_name("FILE.toml")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--work", options->work, "Folder of everything it makes, instead of the file's own")
       ->type_name("DIR");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv run pipelines/quickstart/pipeline.toml --work /tmp/quickstart");
   context.on(sub, "run", [&context, options] { return run_pipeline(context, *options); });
 }
 

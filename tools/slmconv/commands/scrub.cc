@@ -6,13 +6,13 @@
 #include <istream>
 #include <iterator>
 
+#include "commands/store.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "scrub/detect/normalise.h"
 #include "scrub/replace/json_text.h"
 #include "scrub/replace/text_scrubber.h"
 #include "scrub/scrub.h"
-#include "store/store.h"
 
 namespace slm::cli {
 namespace {
@@ -222,13 +222,7 @@ Result<Summary> run_scrub(Context& context, const ScrubFlags& flags) {
   if (!flags.answer_key.empty()) options.answer_key = flags.answer_key;
   options.progress = context.out;
   options.clock = context.clock;
-  store::OpenOptions open;
-  open.identity = context.globals.identity;
-  open.role = store::Role::kCurator;
-  open.write = true;
-  open.random = context.random;
-  open.clock = context.clock;
-  SLM_TRY(const auto store, store::Store::open(context.globals.store, open));
+  SLM_TRY(const auto store, open_store(context, store::Role::kCurator));
   SLM_TRY(const scrub::ScrubResult result, scrub::run_scrub(*store, options));
   if (result.n_other_rules > 0)
     context.out->warn(
@@ -255,10 +249,12 @@ void add_scrub(CLI::App& app, Context& context) {
   auto flags = std::make_shared<ScrubFlags>();
   sub->add_option("--try", flags->try_path,
                   "Show what would be found in a text (- is standard input); stores nothing and needs no store")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFileOrStdin));
   sub->add_option("--rules", flags->rules,
                   "Actions by type, rules of your own, values to leave, bounds of the gate (TOML)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--validation", flags->validation, "Share of session groups for validation")
       ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--test", flags->test, "Share of session groups for the test; a group keeps the side it got first")
@@ -271,12 +267,17 @@ void add_scrub(CLI::App& app, Context& context) {
   sub->add_flag("--no-hci", flags->no_hci, "Leave out calls whose answer speaks to a human");
   sub->add_option("--answer-key", flags->answer_key,
                   "Measure the privacy gate on planted values (JSON lines of type and value); exit 31 if it isn't met")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--gate-recall", flags->gate_recall,
                   "Share of planted values that must be gone, for types without a bound of their own")
       ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--gate-false", flags->gate_false, "Most of what a type finds that may be in no line of the key")
       ->check(CLI::Range(0.0, 1.0));
+  sub->footer(
+      "Examples:\n"
+      "  slmconv scrub --try message.txt  # what would be found in a text; stores nothing\n"
+      "  slmconv --store store scrub --validation 0.1 --test 0.2");
   context.on(sub, "scrub", [&context, flags] { return run_scrub(context, *flags); });
 }
 

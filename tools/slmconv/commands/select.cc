@@ -127,14 +127,19 @@ void add_select(CLI::App& app, Context& context) {
   sub->add_option("--memory-gb", s.memory_gb, "Memory for serving and for training; 0: this machine's")
       ->check(CLI::Range(0.0, 1e6));
   sub->add_option("--model", flags->models, "Folders of weights to consider besides those of `models add`")
-      ->type_name("DIR");
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
   sub->add_option("--catalogue", flags->catalogue, "Catalogue to use instead of the one inside")
       ->type_name("FILE.toml")
-      ->check(CLI::ExistingFile);
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--batch", s.serve_batch, "Calls answered together when served")->check(CLI::Range(1, 4096));
   sub->add_option("--rank", s.rank, "LoRA rank that training is planned with")->check(CLI::Range(1, 4096));
   sub->add_option("--show", flags->show, "Candidates shown a task")->check(CLI::Range(1, 1000));
   sub->add_flag("--excluded", flags->excluded, "Show what was left out, with every reason");
+  sub->footer(
+      "Examples:\n"
+      "  slmconv --store store models add ~/models/TinyLlama --licence Apache-2.0\n"
+      "  slmconv --store store select --memory-gb 16 --excluded");
   context.on(sub, "select", [&context, flags] { return run_select(context, *flags); });
 }
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "store/store.h"
-
 namespace slm::cli {
 
 Result<std::string> want_store(const Context& context, std::string_view command) {
@@ -11,6 +9,15 @@ Result<std::string> want_store(const Context& context, std::string_view command)
     return fail(ErrorCode::kUsage, fmt::format("{} needs a store", command),
                 fmt::format("slmconv --store DIR {}", command));
   return context.globals.store;
+}
+
+Result<std::unique_ptr<store::Store>> open_store(const Context& context, store::Role role) {
+  SLM_TRY(const std::string dir, want_store(context, context.command));
+  return store::Store::open(dir, {.identity = context.globals.identity,
+                                  .role = role,
+                                  .write = true,
+                                  .random = context.random,
+                                  .clock = context.clock});
 }
 
 namespace {

@@ -23,17 +23,20 @@ std::string fit(const std::string& text, size_t width, bool right) {
 
 }  // namespace
 
-std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
-                         int columns) {
+std::string format_rows(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+                        int columns, TableWidths& widths) {
   constexpr size_t kGap = 2, kLeast = 6;
   const size_t n = header.size();
-  std::vector<size_t> width(n);
-  std::vector<bool> number(n, !rows.empty());
+  const bool is_first = widths.columns.empty();
+  if (is_first) widths.number.assign(n, !rows.empty());
+  std::vector<size_t> width = widths.columns;
+  width.resize(n);
+  std::vector<bool>& number = widths.number;
   for (size_t c = 0; c < n; ++c) {
-    width[c] = width_of(header[c]);
+    width[c] = std::max(width[c], width_of(header[c]));
     for (const auto& row : rows) {
       width[c] = std::max(width[c], width_of(row[c].text));
-      if (!row[c].number && !row[c].text.empty()) number[c] = false;
+      if (is_first && !row[c].number && !row[c].text.empty()) number[c] = false;
     }
   }
   auto total = [&] {
@@ -56,9 +59,16 @@ std::string format_table(const std::vector<std::string>& header, const std::vect
     while (!text.empty() && text.back() == ' ') text.pop_back();
     out += text + '\n';
   };
-  line([&](size_t c) -> const std::string& { return header[c]; });
+  if (is_first) line([&](size_t c) -> const std::string& { return header[c]; });
   for (const auto& row : rows) line([&](size_t c) -> const std::string& { return row[c].text; });
+  widths.columns = std::move(width);
   return out;
+}
+
+std::string format_table(const std::vector<std::string>& header, const std::vector<std::vector<TableCell>>& rows,
+                         int columns) {
+  TableWidths widths;
+  return format_rows(header, rows, columns, widths);
 }
 
 }  // namespace slm::cli

@@ -68,12 +68,12 @@ class TextReporter final : public Reporter {
     for (const auto& item : fields) cells.push_back(cell_of(item.value()));
     cells.resize(header_.size());
     rows_.push_back(std::move(cells));
+    if (rows_.size() == kMaxRowsHeld) print_rows();
   }
   void end_table() override {
-    clear_bar();
-    if (!rows_.empty()) out_ << format_table(header_, rows_, o_.table_columns);
+    print_rows();
     header_.clear();
-    rows_.clear();
+    widths_ = {};
   }
   void text(std::string_view text) override {
     clear_bar();
@@ -95,6 +95,14 @@ class TextReporter final : public Reporter {
   bool is_json() const override { return false; }
 
  private:
+  // A longer table (a row a call) is printed in pieces, so that it needs no memory of its length.
+  static constexpr size_t kMaxRowsHeld = 1000;
+
+  void print_rows() {
+    clear_bar();
+    if (!rows_.empty()) out_ << format_rows(header_, rows_, o_.table_columns, widths_);
+    rows_.clear();
+  }
   std::string progress_line(std::string_view note) const {
     std::string line = label_;
     if (total_ > 0) {
@@ -128,6 +136,7 @@ class TextReporter final : public Reporter {
   bool bar_shown_ = false;
   std::vector<std::string> header_;
   std::vector<std::vector<TableCell>> rows_;
+  TableWidths widths_;  // of the rows printed already
 };
 
 }  // namespace

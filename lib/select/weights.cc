@@ -1,0 +1,101 @@
+#include "select/weights.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "nn/safetensors.h"
+
+namespace slm::select {
+namespace {
+
+struct Wanted {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+
+// Tensors of a Llama decoder as Hugging Face names them.
+std::vector<Wanted> wanted_tensors(const nn::ModelConfig& c) {
+  const int64_t queries = c.n_heads * c.head_dim, keys = c.n_kv_heads * c.head_dim;
+  std::vector<Wanted> out = {{"model.embed_tokens.weight", {c.vocab_size, c.width}}};
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    const auto add = [&](const char* part, std::vector<int64_t> shape) {
+      out.push_back({fmt::format("model.layers.{}.{}.weight", i, part), std::move(shape)});
+    };
+    add("input_layernorm", {c.width});
+    add("self_attn.q_proj", {queries, c.width});
+    add("self_attn.k_proj", {keys, c.width});
+    add("self_attn.v_proj", {keys, c.width});
+    add("self_attn.o_proj", {c.width, queries});
+    add("post_attention_layernorm", {c.width});
+    add("mlp.gate_proj", {c.ffn_width, c.width});
+    add("mlp.up_proj", {c.ffn_width, c.width});
+    add("mlp.down_proj", {c.width, c.ffn_width});
+  }
+  out.push_back({"model.norm.weight", {c.width}});
+  if (!c.tied_embeddings) out.push_back({"lm_head.weight", {c.vocab_size, c.width}});
+  return out;
+}
+
+// A number is infinite or none where all bits of its exponent are set.
+template <class Word>
+bool all_finite(ByteSpan data, Word exponent) {
+  constexpr size_t kBlock = 4096;  // words looked at before the next branch
+  const size_t n = data.size() / sizeof(Word);
+  for (size_t begin = 0; begin < n; begin += kBlock) {
+    const size_t end = std::min(n, begin + kBlock);
+    bool bad = false;
+    for (size_t i = begin; i < end; ++i) {
+      Word word = 0;
+      std::memcpy(&word, data.data() + i * sizeof(Word), sizeof(Word));
+      bad |= (word & exponent) == exponent;
+    }
+    if (bad) return false;
+  }
+  return true;
+}
+
+bool all_finite(const nn::TensorView& tensor) {
+  if (tensor.dtype == "F32") return all_finite<uint32_t>(tensor.data, 0x7F800000u);
+  if (tensor.dtype == "BF16") return all_finite<uint16_t>(tensor.data, 0x7F80u);
+  if (tensor.dtype == "F16") return all_finite<uint16_t>(tensor.data, 0x7C00u);
+  if (tensor.dtype == "F64") return all_finite<uint64_t>(tensor.data, 0x7FF0000000000000u);
+  return true;
+}
+
+}  // namespace
+
+Result<WeightCheck> check_weights(const std::filesystem::path& dir, const nn::ModelConfig& config, Progress& progress) {
+  SLM_TRY(const nn::WeightFiles files, nn::WeightFiles::open(dir));
+  for (const Wanted& wanted : wanted_tensors(config)) {
+    const nn::TensorView* tensor = files.find(wanted.name);
+    if (tensor == nullptr)
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("{}: tensor {} is missing, which config.json asks for", dir.string(), wanted.name));
+    if (tensor->shape != wanted.shape)
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("{}: tensor {} is [{}], config.json asks for [{}]", files.file_of(wanted.name),
+                              wanted.name, fmt::join(tensor->shape, ", "), fmt::join(wanted.shape, ", ")));
+  }
+  WeightCheck out;
+  const auto names = files.names();
+  progress.start("checking weights", names.size());
+  for (const std::string& name : names) {
+    if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while weights were checked");
+    const nn::TensorView& tensor = *files.find(name);
+    if (!all_finite(tensor))
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("{}: tensor {} holds a number that isn't finite: the weights are damaged",
+                              files.file_of(name), name),
+                  "get the model's files again");
+    out.n_bytes += static_cast<int64_t>(tensor.data.size());
+    progress.advance(static_cast<uint64_t>(++out.n_tensors));
+  }
+  progress.finish();
+  return out;
+}
+
+}  // namespace slm::select
