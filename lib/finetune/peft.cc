@@ -39,10 +39,10 @@ Result<nn::AdapterFiles> peft_files(const nn::Decoder& decoder, const std::strin
                               {"rank_pattern", json::object()},
                               {"target_modules", names},
                               {"task_type", "CAUSAL_LM"},
-                              {"use_dora", false},
+                              {"use_dora", lora.dora},
                               {"use_rslora", lora.rslora}};
     std::vector<at::Tensor> held;
-    held.reserve(pairs.size() * 2);
+    held.reserve(pairs.size() * 3);
     std::vector<nn::TensorToWrite> tensors;
     const auto add = [&](const std::string& name, const at::Tensor& value) {
       held.push_back(value.detach().cpu().to(at::kFloat).contiguous());
@@ -55,6 +55,7 @@ Result<nn::AdapterFiles> peft_files(const nn::Decoder& decoder, const std::strin
     for (const auto& pair : pairs) {
       add(pair.module + ".lora_A.weight", pair.a);
       add(pair.module + ".lora_B.weight", pair.b);
+      if (pair.magnitude.defined()) add(pair.module + ".lora_magnitude_vector", pair.magnitude);
     }
     return nn::AdapterFiles{pretty_json(config), nn::write_safetensors(tensors)};
   });

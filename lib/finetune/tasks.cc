@@ -279,6 +279,7 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
               {"alpha", settings.lora.alpha},
               {"dropout", settings.lora.dropout},
               {"rslora", settings.lora.rslora},
+              {"dora", settings.lora.dora},
               {"targets", targets},
               {"learning_rate", settings.learning_rate},
               {"warmup_ratio", settings.warmup_ratio},

@@ -10,7 +10,7 @@ namespace slm::nn {
 
 namespace {
 
-constexpr std::string_view kA = ".lora_A.weight", kB = ".lora_B.weight";
+constexpr std::string_view kA = ".lora_A.weight", kB = ".lora_B.weight", kMagnitude = ".lora_magnitude_vector";
 
 bool is_set(const json::value& value) {
   if (value.is_null()) return false;
@@ -28,9 +28,9 @@ Result<LoraConfig> read_lora_config(const json::object& object) {
   const auto* type = find(object, "peft_type");
   if (type == nullptr || !type->is_string() || type->get_string() != "LORA")
     return refuse("peft_type", type == nullptr ? json::value() : *type, "\"LORA\"");
-  for (const std::string_view field : {"use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "fan_in_fan_out",
-                                       "lora_bias", "target_parameters", "trainable_token_indices",
-                                       "alora_invocation_tokens", "use_qalora", "use_bdlora", "layer_replication"})
+  for (const std::string_view field :
+       {"modules_to_save", "rank_pattern", "alpha_pattern", "fan_in_fan_out", "lora_bias", "target_parameters",
+        "trainable_token_indices", "alora_invocation_tokens", "use_qalora", "use_bdlora", "layer_replication"})
     if (const auto* value = find(object, field); value != nullptr && is_set(*value))
       return refuse(field, *value, "not set");
   if (const auto* bias = find(object, "bias"); bias != nullptr && is_set(*bias) && get_string(object, "bias") != "none")
@@ -40,6 +40,7 @@ Result<LoraConfig> read_lora_config(const json::object& object) {
   SLM_TRY(out.alpha, want_number(object, "lora_alpha", "adapter_config.json"));
   if (out.rank < 1)
     return fail(ErrorCode::kBadInput, fmt::format("adapter_config.json: r is {}, at least 1", out.rank));
+  out.dora = get_bool(object, "use_dora").value_or(false);
   out.rslora = get_bool(object, "use_rslora").value_or(false);
   out.dropout = get_number(object, "lora_dropout").value_or(0);
   // Which linears are adapted is what the tensors say; the list is kept for writing the adapter again.
@@ -49,7 +50,7 @@ Result<LoraConfig> read_lora_config(const json::object& object) {
   return out;
 }
 
-Result<at::Tensor> to_tensor(const SafeTensors& file, const std::string& name, const TensorView& view) {
+Result<at::Tensor> to_tensor(const SafeTensors& file, const std::string& name, const TensorView& view, size_t n_dims) {
   at::ScalarType type = at::kFloat;
   if (view.dtype == "BF16")
     type = at::kBFloat16;
@@ -60,9 +61,9 @@ Result<at::Tensor> to_tensor(const SafeTensors& file, const std::string& name, c
   else if (view.dtype != "F32")
     return fail(ErrorCode::kUnsupportedModel,
                 fmt::format("{}: tensor {} is {}; known: F32, BF16, F16, F64", file.name(), name, view.dtype));
-  if (view.shape.size() != 2)
-    return fail(ErrorCode::kBadInput,
-                fmt::format("{}: tensor {} has {} dimensions, expected 2", file.name(), name, view.shape.size()));
+  if (view.shape.size() != n_dims)
+    return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} has {} dimensions, expected {}", file.name(), name,
+                                                  view.shape.size(), n_dims));
   at::Tensor out = at::empty(view.shape, type);
   std::memcpy(out.data_ptr(), view.data.data(), view.data.size());
   return out.to(at::kFloat);
@@ -79,21 +80,32 @@ Result<Adapter> parse_adapter(const AdapterFiles& files) {
   SLM_TRY(const auto weights, SafeTensors::from_bytes(files.weights, "adapter_model.safetensors"));
   return guarded([&]() -> Result<Adapter> {
     for (const auto& [name, view] : weights.tensors()) {
-      if (!name.starts_with(kAdapterPrefix) || !(name.ends_with(kA) || name.ends_with(kB)))
-        return fail(ErrorCode::kUnsupportedModel, fmt::format("{}: tensor {}; known: {}<module>{} and {}",
-                                                              weights.name(), name, kAdapterPrefix, kA, kB));
-      if (name.ends_with(kB)) continue;
+      const bool magnitude = out.config.dora && name.ends_with(kMagnitude);
+      if (!name.starts_with(kAdapterPrefix) || !(name.ends_with(kA) || name.ends_with(kB) || magnitude))
+        return fail(ErrorCode::kUnsupportedModel,
+                    fmt::format("{}: tensor {}; known: {}<module>{}, {}{}", weights.name(), name, kAdapterPrefix, kA,
+                                kB, out.config.dora ? fmt::format(" and {}", kMagnitude) : ""));
+      if (!name.ends_with(kA)) continue;
       const std::string stem = name.substr(0, name.size() - kA.size());
-      const auto other = weights.tensors().find(stem + std::string(kB));
-      if (other == weights.tensors().end())
-        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {}{} is missing", weights.name(), stem, kB));
-      SLM_TRY(auto a, to_tensor(weights, name, view));
-      SLM_TRY(auto b, to_tensor(weights, other->first, other->second));
-      out.pairs.push_back({stem.substr(kAdapterPrefix.size()), std::move(a), std::move(b)});
+      const auto part = [&](std::string_view ending, size_t n_dims) -> Result<at::Tensor> {
+        const auto found = weights.tensors().find(stem + std::string(ending));
+        if (found == weights.tensors().end())
+          return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {}{} is missing", weights.name(), stem, ending));
+        return to_tensor(weights, found->first, found->second, n_dims);
+      };
+      LoraPair pair;
+      pair.module = stem.substr(kAdapterPrefix.size());
+      SLM_TRY(pair.a, part(kA, 2));
+      SLM_TRY(pair.b, part(kB, 2));
+      if (out.config.dora) {
+        SLM_TRY(pair.magnitude, part(kMagnitude, 1));
+      }
+      out.pairs.push_back(std::move(pair));
     }
-    if (out.pairs.size() * 2 != weights.tensors().size())
-      return fail(ErrorCode::kBadInput, fmt::format("{}: {} tensors in {} pairs of lora_A and lora_B", weights.name(),
-                                                    weights.tensors().size(), out.pairs.size()));
+    const size_t per_module = out.config.dora ? 3 : 2;
+    if (out.pairs.size() * per_module != weights.tensors().size())
+      return fail(ErrorCode::kBadInput, fmt::format("{}: {} tensors, but {} modules with {} each", weights.name(),
+                                                    weights.tensors().size(), out.pairs.size(), per_module));
     if (out.pairs.empty()) return fail(ErrorCode::kBadInput, fmt::format("{}: no tensor in it", weights.name()));
     return out;
   });

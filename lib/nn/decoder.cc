@@ -41,11 +41,12 @@ Tensor Decoder::cast(const Tensor& weight) const {
 
 Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
   const Linear& l = layers_[layer].linears[site_index];
-  Tensor y = l.bias.defined() ? at::linear(x, cast(l.weight), cast(l.bias)) : at::linear(x, cast(l.weight));
-  if (!has_lora()) return y;
-  const Site& site = lora_[kSites * layer + site_index];
-  if (std::none_of(site.a.begin(), site.a.end(), [](const Tensor& a) { return a.defined(); })) return y;
-  const auto [a, b] = site.packed_a.defined() ? std::pair(site.packed_a, site.packed_b) : packed(site);
+  const Site* site = has_lora() ? &lora_[kSites * layer + site_index] : nullptr;
+  const Tensor weight = cast(l.weight);
+  const auto is_set = [](const Tensor& a) { return a.defined(); };
+  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set))
+    return l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
+  const auto [a, b] = site->packed_a.defined() ? std::pair(site->packed_a, site->packed_b) : packed(*site);
   Tensor in = x;
   if (dropout_ && at::GradMode::is_enabled()) {
     // Drawn on the CPU, so that the same seed gives the same mask on every device.
@@ -53,7 +54,17 @@ Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
     const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
     in = x * mask.to(x.options());
   }
-  return at::addmm(y, at::linear(in, a), b.t());
+  if (!lora_config_.dora) {
+    const Tensor y = l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
+    return at::addmm(y, at::linear(in, a), b.t());
+  }
+  // As peft does: the base's own output is not dropped out, what the scale adds to it is.
+  const Tensor scale =
+      site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l.weight).to(options_.compute);
+  const Tensor base = at::linear(x, weight), scaled = in.is_same(x) ? base : at::linear(in, weight);
+  Tensor y = at::addmm(scaled, at::linear(in, a), b.t()) * scale;
+  if (!in.is_same(x)) y = y + base - scaled;
+  return l.bias.defined() ? y + cast(l.bias) : y;
 }
 
 Tensor Decoder::embed(const std::vector<int32_t>& ids) const {

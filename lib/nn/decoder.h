@@ -34,14 +34,16 @@ struct LoraConfig {
   double alpha = 16;
   double dropout = 0;  // of the adapter's input; linears that read the same input share one mask
   bool rslora = false;
+  bool dora = false;                 // rows of W + s·B·A are brought to a trained length (arXiv 2402.09353)
   std::vector<std::string> targets;  // of linear_names(config): "q_proj", "gate_proj", …; empty: all
   double scale() const;
 };
 
 // One adapted linear of the checkpoint.
 struct LoraPair {
-  std::string module;  // "model.layers.0.self_attn.q_proj"
-  at::Tensor a, b;     // [r, in], [out, r], float32
+  std::string module;         // "model.layers.0.self_attn.q_proj"
+  at::Tensor a, b;            // [r, in], [out, r], float32
+  at::Tensor magnitude = {};  // [out], with DoRA
 };
 
 struct Parameter {
@@ -122,8 +124,9 @@ class Decoder {
     int64_t in = 0;
     std::vector<int64_t> out_sizes;
     std::vector<std::string> modules;
-    std::vector<at::Tensor> a, b;   // undefined where not adapted
-    at::Tensor packed_a, packed_b;  // for frozen adapters: made once, in the compute type
+    std::vector<at::Tensor> a, b, magnitude;      // undefined where not adapted; the last also without DoRA
+    at::Tensor row_squares;                       // with DoRA: ‖row‖² of the whole matrix, [Σ out]
+    at::Tensor packed_a, packed_b, packed_scale;  // for frozen adapters: made once, in the compute type
   };
   // What attention of a layer needs that depends on the batch.
   struct Contexts {
@@ -135,8 +138,11 @@ class Decoder {
   template <class Use>
   void walk_weights(const Use& use) const;
   std::vector<Site> empty_sites() const;  // kSites a layer
-  void pack(Site& site) const;
+  void pack(Site& site, const at::Tensor& weight) const;
+  void set_magnitudes(Site& site, const at::Tensor& weight, bool trainable) const;
   std::pair<at::Tensor, at::Tensor> packed(const Site& site) const;
+  // With DoRA: what each output row is multiplied by, [Σ out]; gradients go to the magnitudes only.
+  at::Tensor row_scale(const Site& site, const at::Tensor& weight) const;
   at::Tensor linear(const at::Tensor& x, size_t layer, size_t site) const;
   at::Tensor cast(const at::Tensor& weight) const;
   at::Tensor embed(const std::vector<int32_t>& ids) const;

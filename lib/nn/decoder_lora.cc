@@ -34,6 +34,7 @@ std::vector<Decoder::Site> Decoder::empty_sites() const {
       }
       s.a.resize(site.parts.size());
       s.b.resize(site.parts.size());
+      s.magnitude.resize(site.parts.size());
       out.push_back(std::move(s));
     }
   return out;
@@ -60,7 +61,7 @@ Status Decoder::add_lora(const LoraConfig& lora, uint64_t seed, bool trainable) 
         Tensor a = at::empty({lora.rank, site.in}, at::kFloat);
         for (int64_t k = 0; k < a.numel(); ++k)
           a.data_ptr<float>()[k] = static_cast<float>((2 * prng.uniform() - 1) * bound);
-        pairs.push_back({module, a.to(wide), at::zeros({site.out_sizes[i], lora.rank}, wide)});
+        pairs.push_back({module, a.to(wide), at::zeros({site.out_sizes[i], lora.rank}, wide), {}});
       }
     return set_lora(lora, std::move(pairs), trainable);
   });
@@ -85,6 +86,12 @@ Status Decoder::set_lora(const LoraConfig& lora, std::vector<LoraPair> pairs, bo
         sites[s].a[i] = pair.a.detach().to(wide).clone().requires_grad_(trainable);
         sites[s].b[i] = pair.b.detach().to(wide).clone().requires_grad_(trainable);
         placed = true;
+        if (!lora.dora) continue;
+        if (pair.magnitude.defined() && pair.magnitude.sizes().vec() != std::vector<int64_t>{sites[s].out_sizes[i]})
+          return fail(ErrorCode::kManifestMismatch,
+                      fmt::format("adapter for {}: {} magnitudes, this model needs {}", pair.module,
+                                  pair.magnitude.numel(), sites[s].out_sizes[i]));
+        sites[s].magnitude[i] = pair.magnitude;
       }
       if (!placed)
         return fail(ErrorCode::kManifestMismatch,
@@ -94,8 +101,11 @@ Status Decoder::set_lora(const LoraConfig& lora, std::vector<LoraPair> pairs, bo
       if (!has_lora()) p.value.requires_grad_(false);
     lora_config_ = lora;
     lora_ = std::move(sites);
-    if (!trainable)
-      for (auto& site : lora_) pack(site);
+    for (size_t s = 0; s < lora_.size(); ++s) {
+      const Tensor& weight = layers_[s / kSites].linears[s % kSites].weight;
+      if (lora.dora) set_magnitudes(lora_[s], weight, trainable);
+      if (!trainable) pack(lora_[s], weight);
+    }
     return {};
   });
 }
@@ -106,7 +116,7 @@ std::vector<LoraPair> Decoder::lora_pairs() const {
   std::vector<LoraPair> out;
   for (const auto& site : lora_)
     for (size_t i = 0; i < site.modules.size(); ++i)
-      if (site.a[i].defined()) out.push_back({site.modules[i], site.a[i], site.b[i]});
+      if (site.a[i].defined()) out.push_back({site.modules[i], site.a[i], site.b[i], site.magnitude[i]});
   return out;
 }
 
@@ -131,10 +141,74 @@ std::pair<Tensor, Tensor> Decoder::packed(const Site& site) const {
   return {at::cat(as).to(options_.compute), (at::cat(bs) * lora_config_.scale()).to(options_.compute)};
 }
 
-void Decoder::pack(Site& site) const {
+void Decoder::pack(Site& site, const Tensor& weight) const {
   if (std::none_of(site.a.begin(), site.a.end(), [](const Tensor& a) { return a.defined(); })) return;
   at::NoGradGuard no_grad;
   std::tie(site.packed_a, site.packed_b) = packed(site);
+  if (lora_config_.dora) site.packed_scale = row_scale(site, weight).to(options_.compute);
+}
+
+namespace {
+
+// f(rows of the weight in float32, first row, rows), a few at a time: the weight may be bfloat16, sums of squares not.
+template <class F>
+void over_rows(const Tensor& weight, const F& f) {
+  constexpr int64_t kRows = 1024;
+  for (int64_t from = 0; from < weight.size(0); from += kRows) {
+    const int64_t n = std::min(kRows, weight.size(0) - from);
+    const Tensor part = weight.narrow(0, from, n);
+    f(part.scalar_type() == at::kDouble ? part : part.to(at::kFloat), from, n);
+  }
+}
+
+}  // namespace
+
+// Given magnitudes, or the rows' own lengths: an untrained adapter changes nothing.
+void Decoder::set_magnitudes(Site& site, const Tensor& weight, bool trainable) const {
+  at::NoGradGuard no_grad;
+  const auto wide = at::TensorOptions().dtype(wide_type(options_.compute)).device(options_.device);
+  site.row_squares = at::empty({weight.size(0)}, wide);
+  over_rows(weight, [&](const Tensor& rows, int64_t from, int64_t n) {
+    site.row_squares.narrow(0, from, n).copy_(rows.square().sum(1));
+  });
+  int64_t from = 0;
+  for (size_t i = 0; i < site.a.size(); ++i) {
+    const int64_t n = site.out_sizes[i];
+    if (site.a[i].defined()) {
+      const Tensor given = site.magnitude[i].defined() ? site.magnitude[i].detach().to(wide)
+                                                       : site.row_squares.narrow(0, from, n).sqrt();
+      site.magnitude[i] = given.clone().requires_grad_(trainable);
+    }
+    from += n;
+  }
+}
+
+// ‖w + s·b·A‖² of every row without making B·A: ‖w‖² + 2s (w·Aᵀ)·b + s² b·(A·Aᵀ)·b.
+Tensor Decoder::row_scale(const Site& site, const Tensor& weight) const {
+  std::vector<Tensor> scales;
+  int64_t from = 0;
+  for (size_t i = 0; i < site.a.size(); ++i) {
+    const int64_t n = site.out_sizes[i];
+    const Tensor squares = site.row_squares.narrow(0, from, n);
+    if (!site.a[i].defined()) {
+      scales.push_back(at::ones({n}, squares.options()));
+    } else {
+      Tensor norm;
+      {
+        at::NoGradGuard no_grad;
+        const double s = lora_config_.scale();
+        const Tensor a = site.a[i].detach(), b = site.b[i].detach(), gram = at::mm(a, a.t());
+        norm = squares + s * s * (at::mm(b, gram) * b).sum(1);
+        over_rows(weight.detach().narrow(0, from, n), [&](const Tensor& rows, int64_t first, int64_t count) {
+          norm.narrow(0, first, count).add_((at::mm(rows, a.t()) * b.narrow(0, first, count)).sum(1), 2 * s);
+        });
+        norm = norm.clamp_min(0).sqrt();
+      }
+      scales.push_back(site.magnitude[i] / norm);
+    }
+    from += n;
+  }
+  return at::cat(scales);
 }
 
 }  // namespace slm::nn

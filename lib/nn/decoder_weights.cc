@@ -137,6 +137,7 @@ std::vector<Parameter> Decoder::parameters() const {
     for (const auto& pair : lora_pairs()) {
       out.push_back({pair.module + ".lora_A.weight", pair.a, true});
       out.push_back({pair.module + ".lora_B.weight", pair.b, true});
+      if (pair.magnitude.defined()) out.push_back({pair.module + ".lora_magnitude_vector", pair.magnitude, false});
     }
     return out;
   }

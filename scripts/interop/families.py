@@ -69,6 +69,9 @@ ROWS = {
         layer_types=["sliding_attention", "full_attention"] * 2,
         rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1000000.0),
                              sliding_attention=dict(rope_type="default", rope_theta=1000.0)))),
+    "llama-dora": ("DoRA on a Llama", True, dict(model_type="llama", head_dim=8, tie_word_embeddings=True)),
+    "qwen2-dora": ("DoRA on linears with biases", True, dict(model_type="qwen2")),
+    "phi3-dora": ("DoRA on fused linears", True, dict(model_type="phi3", hidden_size=32, original_max_position_embeddings=64)),
 }
 
 
@@ -143,15 +146,20 @@ def make_row(out, row, seed, gradients):
         model.zero_grad()
 
     lora = peft.LoraConfig(r=2, lora_alpha=5, target_modules=targets_of(model), task_type="CAUSAL_LM", lora_dropout=0.0,
-                           use_rslora=seed % 2 == 0)
+                           use_rslora=seed % 2 == 0, use_dora=row.endswith("-dora"))
     adapted = peft.get_peft_model(model, lora)
     g.manual_seed(seed + 2)
     with torch.no_grad():
         for n, p in adapted.named_parameters():
-            if "lora_" in n:
+            if "lora_magnitude" in n:
+                p.mul_(1 + 0.3 * torch.rand(p.shape, generator=g))
+            elif "lora_" in n:
                 p.copy_((0.15 * torch.randn(p.shape, generator=g)).bfloat16().float())
     adapted.save_pretrained(out / "adapter")
     (out / "adapter" / "README.md").unlink(missing_ok=True)
+    settings = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    settings["target_modules"].sort()  # peft writes a set
+    (out / "adapter" / "adapter_config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     for i, (ids, _) in enumerate(batch):
         expected[f"adapted_logits.{i}"] = logits_of(adapted, ids)
     loss = completion_loss(adapted, batch)
@@ -159,7 +167,8 @@ def make_row(out, row, seed, gradients):
     expected["adapted_loss"] = loss.detach().reshape(1)
     for n, p in adapted.named_parameters():
         if p.requires_grad:
-            expected[f"adapted_grad.{n.removeprefix('base_model.model.').replace('.default', '')}"] = p.grad.clone()
+            name = n.removeprefix("base_model.model.").replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")
+            expected[f"adapted_grad.{name}"] = p.grad.clone()
     save_file(expected, out / "expected.safetensors")
 
 

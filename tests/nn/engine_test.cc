@@ -233,8 +233,7 @@ TEST(Adapter, RefusesWhatItDoesNotCompute) {
     return nn::parse_adapter(changed);
   };
   for (const auto& [key, value] :
-       std::vector<std::pair<const char*, json::value>>{{"use_dora", true},
-                                                        {"bias", "all"},
+       std::vector<std::pair<const char*, json::value>>{{"bias", "all"},
                                                         {"modules_to_save", json::array{"lm_head"}},
                                                         {"rank_pattern", {{"q_proj", 4}}},
                                                         {"peft_type", "IA3"},
@@ -266,6 +265,9 @@ TEST(Adapter, RefusesWhatItDoesNotCompute) {
   half.weights = nn::write_safetensors(
       {{"base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector", "F32", {72, 4}, Bytes(4 * 288)}});
   EXPECT_EQ(engine->set_adapter(half).error().code, ErrorCode::kUnsupportedModel);
+  const auto no_magnitudes = with("use_dora", true);
+  EXPECT_EQ(no_magnitudes.error().code, ErrorCode::kBadInput);
+  EXPECT_THAT(no_magnitudes.error().message, HasSubstr("lora_magnitude_vector is missing"));
 }
 
 }  // namespace

@@ -130,10 +130,11 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank")
       ->check(CLI::Range(1e-6, 1e6));
   sub->add_option("--dropout", s.lora.dropout, "Dropout of the adapters' input")->check(CLI::Range(0.0, 0.95));
-  sub->add_option("--targets", s.lora.targets, "Linears to adapt (default: all seven)")
+  sub->add_option("--targets", s.lora.targets, "Linears to adapt (default: all of the base)")
       ->delimiter(',')
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(nn::kLinearNames), std::end(nn::kLinearNames))));
   sub->add_flag("--rslora", s.lora.rslora, "Scale by alpha/sqrt(rank)");
+  sub->add_flag("--dora", s.lora.dora, "Train the length of every weight row too (DoRA); vLLM can't serve it");
   sub->add_option("--lr", s.learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--warmup", s.warmup_ratio, "Share of the steps spent warming up")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--weight-decay", s.weight_decay, "AdamW weight decay")->check(CLI::Range(0.0, 1.0));
