@@ -56,7 +56,7 @@ void add_models_pretrain(CLI::App& models, Context& context) {
   const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 40);
   const auto not_negative = CLI::Range(int64_t{0}, int64_t{1} << 40);
   sub->add_option("--config", flags->config, "config.json of the model to make")->required()->check(CLI::ExistingFile);
-  sub->add_option("--tokenizer", flags->tokenizer, "Directory with tokenizer.model; its files are copied to --out")
+  sub->add_option("--tokenizer", flags->tokenizer, "Directory with tokenizer.json or tokenizer.model; its files are copied to --out")
       ->required()
       ->check(CLI::ExistingDirectory);
   sub->add_option("--corpus", flags->corpora,
