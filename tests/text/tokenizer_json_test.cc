@@ -190,6 +190,21 @@ TEST_F(TokenizerJsonFile, LongWords) {
   }
 }
 
+// Forty steps that each double the text stop long before memory does.
+TEST_F(TokenizerJsonFile, StepsThatBlowTextUp) {
+  json::array steps;
+  for (int i = 0; i < 40; ++i)
+    steps.push_back(parse_json(R"({"type": "Replace", "pattern": {"String": "e"}, "content": "ee"})").value());
+  auto of = file("wordpiece");
+  of["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+  of["decoder"] = {{"type", "Sequence"}, {"decoders", steps}};
+  const auto tokenizer = parsed(of);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto ids = (*tokenizer)->encode("the e");
+  EXPECT_LT(ids.size(), 1'000'000u);
+  EXPECT_LT((*tokenizer)->decode(std::vector<int32_t>{(*tokenizer)->encode("e")[0]}, true).size(), 1'000'000u);
+}
+
 TEST_F(TokenizerJsonFile, TokenizerJsonGoesBeforeTheModelFile) {
   const auto dir = scratch_dir("tokenizer_json");
   fs::copy_file(test_data() / "tiny-tokenizer/tokenizer.model", dir / "tokenizer.model");

@@ -191,7 +191,14 @@ Status Decoder::add(const json::value& value, int depth) {
 }
 
 std::string Decoder::apply(std::vector<std::string> pieces, bool follows) const {
-  for (const auto& step : steps_) step(pieces, follows);
+  const auto size_of = [](const Pieces& all) {
+    size_t n = 0;
+    for (const std::string& piece : all) n += piece.size();
+    return n;
+  };
+  const size_t bound = most_bytes(size_of(pieces));
+  for (const auto& step : steps_)
+    if (size_of(pieces) <= bound) step(pieces, follows);
   std::string out;
   for (size_t i = 0; i < pieces.size(); ++i) {
     if (!any_ && i > 0) out += ' ';

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "schema/json.h"
+#include "text/pipeline/pieces.h"
 
 namespace slm::text::pipeline {
 
@@ -27,7 +28,9 @@ class Normalizer {
   // null: nothing is done.
   static Result<Normalizer> read(const json::value& value);
   void apply(Section& section) const {
-    for (const auto& step : steps_) step(section);
+    const size_t bound = most_bytes(section.text.size());
+    for (const auto& step : steps_)
+      if (section.text.size() <= bound) step(section);
   }
   bool empty() const { return steps_.empty(); }
 

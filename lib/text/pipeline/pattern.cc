@@ -12,6 +12,7 @@
 namespace slm::text::pipeline {
 namespace {
 
+constexpr size_t kMaxContentBytes = 1 << 10;
 constexpr size_t kMaxRegexBytes = 1 << 16;
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
@@ -111,6 +112,10 @@ Result<Pattern> Pattern::read_replaced(const Part& part) {
   if (pattern.matches_empty())
     return fail(ErrorCode::kUnsupportedModel,
                 fmt::format("tokenizer.json: {}: its pattern can match nothing", part.where));
+  SLM_TRY(const std::string content, text_field(part, "content"));
+  if (content.size() > kMaxContentBytes)
+    return fail(ErrorCode::kBadInput, fmt::format("tokenizer.json: {}: a content of {} bytes, the bound is {}",
+                                                  part.where, content.size(), kMaxContentBytes));
   return pattern;
 }
 

@@ -22,6 +22,9 @@ struct Pieces {
   std::string_view view(const Piece& p) const { return std::string_view(text).substr(p.begin, p.end - p.begin); }
 };
 
+// No step runs on a text that steps before it have blown up beyond this: a hostile file could double it at every step.
+inline size_t most_bytes(size_t n_bytes) { return 64 * n_bytes + (size_t{1} << 16); }
+
 // GPT-2's map: printable bytes of Latin-1 stand for themselves, the others for U+0100 and on. As UTF-8.
 const std::array<std::string, 256>& byte_characters();
 // The byte that a character of the map stands for; -1 for any other.

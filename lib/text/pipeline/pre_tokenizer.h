@@ -22,7 +22,9 @@ class PreTokenizer {
   // null: nothing is cut.
   static Result<PreTokenizer> read(const json::value& value);
   void apply(Pieces& pieces) const {
-    for (const auto& step : steps_) step(pieces);
+    const size_t bound = most_bytes(pieces.text.size());
+    for (const auto& step : steps_)
+      if (pieces.text.size() <= bound) step(pieces);
   }
 
  private:

@@ -10,7 +10,8 @@
 namespace slm::text::pipeline {
 namespace {
 
-constexpr size_t kMaxGraphemeBytes = 5;  // longer clusters go character by character
+constexpr size_t kMaxReplacementBytes = 1 << 10;  // NFKC's longest has 33
+constexpr size_t kMaxGraphemeBytes = 5;           // longer clusters go character by character
 
 std::optional<std::string> from_base64(std::string_view text) {
   while (text.ends_with('=')) text.remove_suffix(1);
@@ -74,7 +75,9 @@ std::optional<std::string_view> Precompiled::transform(std::string_view chunk) c
     const size_t begin = value_of(units_[at]);
     if (begin >= replacements_.size()) return std::nullopt;
     const std::string_view rest = std::string_view(replacements_).substr(begin);
-    return rest.substr(0, rest.find('\0'));
+    const std::string_view made = rest.substr(0, rest.find('\0'));
+    if (made.size() > kMaxReplacementBytes) return std::nullopt;
+    return made;
   }
   return std::nullopt;
 }
