@@ -13,8 +13,8 @@ constexpr Benchmark kInstructions[] = {{"IFEval", ""}, {"MMLU", ""}, {"MMLU", "r
 constexpr Benchmark kKnowledge[] = {{"MMLU", "redux"}, {"MMLU", ""}, {"IFEval", ""}};
 constexpr Benchmark kTools[] = {{"BFCL", "v3"}, {"BFCL", "v2"}, {"IFEval", ""}};
 
-// The format that model::Codec reads.
-constexpr std::string_view kTokenizer = "sentencepiece";
+// The formats that text::Tokenizer reads.
+constexpr std::string_view kTokenizers[] = {"sentencepiece", "byte-level-bpe"};
 
 std::string gigabytes(int64_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9); }
 
@@ -142,9 +142,10 @@ Entry catalogue_entry(const CatalogueModel& model, const TaskNeeds& task, const 
   } else {
     candidate.exclusions.push_back({"architecture", model.not_loadable});
   }
-  if (!model.tokenizer.empty() && model.tokenizer != kTokenizer)
+  if (!model.tokenizer.empty() &&
+      std::find(std::begin(kTokenizers), std::end(kTokenizers), model.tokenizer) == std::end(kTokenizers))
     candidate.exclusions.push_back(
-        {"tokenizer", fmt::format("{}; this build reads {}'s tokenizer.model", model.tokenizer, kTokenizer)});
+        {"tokenizer", fmt::format("{}; this build reads tokenizer.json and tokenizer.model", model.tokenizer)});
   check(candidate, task, options);
   candidate.why = why(candidate);
   if (model.tokenizer.empty()) candidate.why += "; its tokenizer's format isn't known";

@@ -24,9 +24,18 @@ if [ -d "$outside" ]; then
     cmp "$work/text/$name.json" "tests/data/text/$name.json"
   done
   cmp "$work/tiny-tokenizer/tokenizer.model" tests/data/tiny-tokenizer/tokenizer.model
+  cp -r tests/data/text/tokenizers "$work/text/"
+  "$venv/bin/python" scripts/interop/tokenizer_json.py "$work/text" --outside "$outside/tokenizers" 2>/dev/null
+  cmp "$work/text/tokenizer_json_expected.json" tests/data/text/tokenizer_json_expected.json
 else
   echo "skipped: $outside is absent"
 fi
+
+echo "== tokenizer.json on random texts, with vocabularies made anew"
+"$venv/bin/python" scripts/interop/tokenizer_json.py "$work/random" --train --random 3000 2>"$work/panics" ||
+  { cat "$work/panics"; exit 1; }
+SLMCONV_INTEROP_TOKENIZERS=$work/random "$build/tests/text_test" --gtest_brief=1 \
+  --gtest_filter='TokenizerJson.MatchesTheLibraryOnRandomTexts'
 
 echo "== every template of trl $trl"
 "$venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$work/trl" "trl==$trl"

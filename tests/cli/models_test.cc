@@ -81,12 +81,12 @@ TEST_F(ModelsCommands, CheckNamesWhatIsBroken) {
   EXPECT_EQ(ran.last().at("n_in").as_int64(), ran.last().at("n_out").as_int64() + 1);
   model::write_file(dir_ / "model.safetensors", *whole);
 
-  std::filesystem::rename(dir_ / "tokenizer.model", dir_ / "tokenizer.json");
+  std::filesystem::rename(dir_ / "tokenizer.model", dir_ / "tokenizer.tiktoken");
   ran = run("check", {});
   EXPECT_EQ(ran.rc, exit_code(ErrorCode::kUnsupportedModel));
   EXPECT_EQ(rows(ran, "check").at("tokenizer").at("result"), "failed");
   EXPECT_EQ(rows(ran, "check").at("chat template").at("result"), "ok");
-  std::filesystem::rename(dir_ / "tokenizer.json", dir_ / "tokenizer.model");
+  std::filesystem::rename(dir_ / "tokenizer.tiktoken", dir_ / "tokenizer.model");
 
   model::write_file(dir_ / "chat_template.jinja", "{{ messages | nosuchfilter }}");
   ran = run("check", {});

@@ -123,16 +123,17 @@ TEST_F(SelectCommand, ASecondRunOfAPipelineFindsNothingNew) {
   EXPECT_EQ(get_bool(second.last(), "changed"), false) << second.out;
 }
 
-// A larger model without tokenizer.model must not win beside a working one, whether it is added now or was before.
+// A larger model without a tokenizer that is read must not win beside a working one, whether it is added now or was
+// before.
 TEST_F(SelectCommand, ATokenizerThatIsNotReadStopsAtAdd) {
   const auto other = root_ / "bytes";
   std::filesystem::copy(base_, other);
   const auto registered = root_ / "store" / "artifacts" / "models" / "a-bytes.json";
   ASSERT_EQ(run({"models", "add", other.string(), "--name", "a-bytes"}).rc, 0);
-  std::filesystem::rename(other / "tokenizer.model", other / "tokenizer.json");
+  std::filesystem::rename(other / "tokenizer.model", other / "tokenizer.tiktoken");
   const Ran ran = run({"models", "add", other.string(), "--name", "again"});
   EXPECT_EQ(ran.rc, 22);
-  EXPECT_THAT(ran.out, HasSubstr("tokenizer.json only"));
+  EXPECT_THAT(ran.out, HasSubstr("neither tokenizer.json nor tokenizer.model"));
   EXPECT_FALSE(std::filesystem::exists(root_ / "store" / "artifacts" / "models" / "again.json"));
 
   const Ran selected = run({"select"});

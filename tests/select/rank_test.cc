@@ -138,17 +138,17 @@ TEST(Rank, MemoryForServingAndForTraining) {
 TEST(Rank, ATokenizerThatIsNotReadExcludes) {
   Catalogue catalogue;
   catalogue.models = {model("bytes", 0.9), model("pieces", 0.2), model("unsaid", 0.1)};
-  catalogue.models[0].tokenizer = "byte-level-bpe";
-  catalogue.models[1].tokenizer = "sentencepiece";
+  catalogue.models[0].tokenizer = "tiktoken";
+  catalogue.models[1].tokenizer = "byte-level-bpe";
   std::vector<LocalModel> here = {local("works", 32), local("larger", 64)};
-  here[1].unreadable = "larger has tokenizer.json only";
+  here[1].unreadable = "larger has neither tokenizer.json nor tokenizer.model";
   const Ranking ranking = rank_candidates(kJsonTask, catalogue, here, roomy());
   EXPECT_EQ(names(ranking.ranked), (Names{"works", "pieces", "unsaid"})) << "the larger one can't be read";
   ASSERT_EQ(names(ranking.excluded), (Names{"larger", "bytes"}));
   EXPECT_EQ(ranking.excluded[0].exclusions.at(0).reason, "tokenizer");
-  EXPECT_EQ(ranking.excluded[0].exclusions.at(0).detail, "larger has tokenizer.json only");
+  EXPECT_EQ(ranking.excluded[0].exclusions.at(0).detail, "larger has neither tokenizer.json nor tokenizer.model");
   EXPECT_EQ(ranking.excluded[1].exclusions.at(0).detail,
-            "byte-level-bpe; this build reads sentencepiece's tokenizer.model");
+            "tiktoken; this build reads tokenizer.json and tokenizer.model");
   EXPECT_EQ(ranking.ranked[1].why.find("tokenizer"), std::string::npos);
   EXPECT_NE(ranking.ranked[2].why.find("its tokenizer's format isn't known"), std::string::npos);
 }

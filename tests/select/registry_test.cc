@@ -86,24 +86,24 @@ TEST_F(Registry, TheDigestFollowsWhatMakesAnswers) {
   EXPECT_NE(*model_digest(dir_ / "weights"), *second);
 }
 
-// The tokenizers of most models on the hub: a tokenizer.json, no tokenizer.model.
+// The maker's own tokenizer files, neither tokenizer.json nor tokenizer.model.
 TEST_F(Registry, ATokenizerOrTemplateThatIsNotReadIsRefusedAndNamed) {
   const auto whole = inspect_local_model(dir_ / "weights", "whole", "");
   ASSERT_TRUE(whole) << whole.error().message;
   ASSERT_TRUE(add_local_model(dir_ / "store", *whole));
 
-  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.json");
+  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.tiktoken");
   auto refused = inspect_local_model(dir_ / "weights", "", "");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUnsupportedModel);
-  EXPECT_NE(refused.error().message.find("tokenizer.json only"), std::string::npos) << refused.error().message;
-  EXPECT_NE(refused.error().message.find("SentencePiece's tokenizer.model"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("neither tokenizer.json nor tokenizer.model"), std::string::npos)
+      << refused.error().message;
   auto listed = list_local_models(dir_ / "store");
   ASSERT_TRUE(listed);
   ASSERT_EQ(listed->models.size(), 1u) << "registered when it could be read";
   EXPECT_EQ(listed->models[0].unreadable, refused.error().message);
 
-  fs::rename(dir_ / "weights" / "tokenizer.json", dir_ / "weights" / "tokenizer.model");
+  fs::rename(dir_ / "weights" / "tokenizer.tiktoken", dir_ / "weights" / "tokenizer.model");
   fs::remove(dir_ / "weights" / "chat_template.jinja");
   refused = inspect_local_model(dir_ / "weights", "", "");
   ASSERT_FALSE(refused);

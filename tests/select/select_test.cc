@@ -88,7 +88,7 @@ TEST_F(Selecting, ChoosesWhatIsHereAndStaysAsItIs) {
   EXPECT_EQ(loaded->manifest.n_in, second->selection.manifest.n_in);
 
   // The folder lost its tokenizer since it was registered.
-  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.json");
+  fs::rename(dir_ / "weights" / "tokenizer.model", dir_ / "weights" / "tokenizer.tiktoken");
   const auto third = select();
   ASSERT_TRUE(third) << third.error().message;
   EXPECT_TRUE(third->changed);

@@ -132,11 +132,7 @@ TEST_F(TokenizerTest, RefusesWhatItCannotRead) {
   auto result = Tokenizer::open(dir_);
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ErrorCode::kUnsupportedModel);
-  write("tokenizer.json", "{}");
-  result = Tokenizer::open(dir_);
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, ErrorCode::kUnsupportedModel);
-  EXPECT_NE(result.error().message.find("tokenizer.model"), std::string::npos);
+  EXPECT_NE(result.error().message.find("neither tokenizer.json nor tokenizer.model"), std::string::npos);
 
   const auto whole = read_file(test_data() / "tiny-tokenizer/tokenizer.model");
   ASSERT_TRUE(whole);

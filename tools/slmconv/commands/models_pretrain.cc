@@ -59,7 +59,8 @@ void add_models_pretrain(CLI::App& models, Context& context) {
       ->required()
       ->type_name("FILE")
       ->check(context.input(Context::Input::kFile));
-  sub->add_option("--tokenizer", flags->tokenizer, "Directory with tokenizer.model; its files are copied to --out")
+  sub->add_option("--tokenizer", flags->tokenizer,
+                  "Directory with tokenizer.json or tokenizer.model; its files go to --out")
       ->required()
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
