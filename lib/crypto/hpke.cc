@@ -34,13 +34,15 @@ void labeled_expand(ByteSpan suite, ByteSpan prk, std::string_view label, ByteSp
 }
 
 Bytes kem_suite() {
-  Bytes out{'K', 'E', 'M'};
+  Bytes out;
+  put_bytes(out, as_bytes("KEM"));
   put_bytes(out, two_bytes(kKemX25519));
   return out;
 }
 
 Bytes hpke_suite(Aead aead) {
-  Bytes out{'H', 'P', 'K', 'E'};
+  Bytes out;
+  put_bytes(out, as_bytes("HPKE"));
   put_bytes(out, two_bytes(kKemX25519));
   put_bytes(out, two_bytes(kKdfHkdfSha256));
   put_bytes(out, two_bytes(static_cast<uint16_t>(aead)));

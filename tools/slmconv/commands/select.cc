@@ -79,6 +79,7 @@ std::vector<std::string> where_to_get(const select::Selection& selection, int64_
       if (!task.ranked[i].local && !task.ranked[i].get_from.empty())
         from[task.ranked[i].model] = task.ranked[i].get_from;
   std::vector<std::string> out;
+  out.reserve(from.size() + 1);
   for (const auto& [model, address] : from) out.push_back(fmt::format("{}: {}", model, address));
   if (!out.empty()) out.push_back("once they are here: slmconv models add DIR, then slmconv select");
   return out;
