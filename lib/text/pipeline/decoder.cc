@@ -137,7 +137,7 @@ Status Decoder::add_word_piece(const Part& part) {
         if (pieces[i].starts_with(prefix)) {
           pieces[i].erase(0, prefix.size());
         } else {
-          pieces[i].insert(0, " ");
+          pieces[i].insert(0, 1, ' ');
         }
       }
       if (cleanup) clean_up(pieces[i]);
