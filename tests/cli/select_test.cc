@@ -71,12 +71,12 @@ TEST_F(SelectCommand, ModelsAdd) {
             false);
   EXPECT_EQ(run({"models", "add", base_.string(), "--name", "../x"}).rc, 2);
   EXPECT_EQ(run({"models", "add", (root_ / "none").string()}).rc, 2);
-  const auto phi = root_ / "phi";
-  std::filesystem::create_directories(phi);
-  model::write_file(phi / "config.json", R"({"model_type": "phi", "architectures": ["PhiForCausalLM"]})");
-  ran = run({"models", "add", phi.string()});
+  const auto mamba = root_ / "mamba";
+  std::filesystem::create_directories(mamba);
+  model::write_file(mamba / "config.json", R"({"model_type": "mamba2", "architectures": ["Mamba2ForCausalLM"]})");
+  ran = run({"models", "add", mamba.string()});
   EXPECT_EQ(ran.rc, 22);
-  EXPECT_THAT(ran.out, HasSubstr("phi"));
+  EXPECT_THAT(ran.out, HasSubstr("mamba2"));
   std::filesystem::remove(root_ / "store" / "artifacts" / "models" / "second.json");
 }
 
