@@ -433,6 +433,42 @@ std::array<LinearSite, kSites> linear_sites(const ModelConfig& c) {
   return out;
 }
 
+std::vector<CheckpointTensor> checkpoint_tensors(const ModelConfig& c) {
+  const auto& names = *c.names;
+  const auto sites = linear_sites(c);
+  std::vector<CheckpointTensor> out{{"model.embed_tokens.weight", {c.vocab_size, c.width}}};
+  const auto add_norm = [&](const std::string& prefix, std::string_view name) {
+    if (name.empty()) return;
+    out.push_back({fmt::format("{}{}.weight", prefix, name), {c.width}});
+    if (c.norm == Norm::kLayer) out.push_back({fmt::format("{}{}.bias", prefix, name), {c.width}});
+  };
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    const std::string layer = fmt::format("model.layers.{}.", i);
+    const auto add_site = [&](const LinearSite& site) {
+      for (const auto& part : site.parts) {
+        out.push_back({fmt::format("{}{}.weight", layer, part.name), {part.out, site.in}});
+        if (site.bias) out.push_back({fmt::format("{}{}.bias", layer, part.name), {part.out}});
+      }
+    };
+    add_norm(layer, names.norm1);
+    add_site(sites[0]);
+    if (c.qk_norm) {
+      out.push_back({layer + "self_attn.q_norm.weight", {c.head_dim}});
+      out.push_back({layer + "self_attn.k_norm.weight", {c.head_dim}});
+    }
+    add_site(sites[1]);
+    add_norm(layer, names.post_norm1);
+    add_norm(layer, names.norm2);
+    add_site(sites[2]);
+    add_site(sites[3]);
+    add_norm(layer, names.post_norm2);
+  }
+  add_norm("model.", names.final_norm);
+  if (!c.tied_embeddings) out.push_back({"lm_head.weight", {c.vocab_size, c.width}});
+  if (c.head_bias) out.push_back({"lm_head.bias", {c.vocab_size}});
+  return out;
+}
+
 std::vector<std::string> linear_names(const ModelConfig& config) {
   std::vector<std::string> out;
   for (const auto& site : linear_sites(config))

@@ -102,6 +102,13 @@ struct LinearSite {
 inline constexpr size_t kSites = 4;  // of a layer: attention in (q, k, v), attention out, feed-forward in, out
 std::array<LinearSite, kSites> linear_sites(const ModelConfig& config);
 
+// The tensors of a checkpoint of this model, in its order. Tied output weights are none of their own.
+struct CheckpointTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+};
+std::vector<CheckpointTensor> checkpoint_tensors(const ModelConfig& config);
+
 // The last parts of the names of all linears of all families: what an adapter may name as targets.
 inline constexpr const char* kLinearNames[] = {"q_proj",       "k_proj",  "v_proj",    "o_proj",
                                                "gate_proj",    "up_proj", "down_proj", "qkv_proj",

@@ -76,43 +76,43 @@ void Decoder::allocate() {
   }
 }
 
+// Our tensors in the order of checkpoint_tensors(): the same walk over layers, norms and linears.
 template <class Use>
 void Decoder::walk_weights(const Use& use) const {
-  const auto& c = config_;
-  const auto& names = *c.names;
-  const auto use_norm = [&](const std::string& name, const NormWeights& weights) {
-    if (weights.weight.defined()) use(name + ".weight", weights.weight, 0, -1);
-    if (weights.bias.defined()) use(name + ".bias", weights.bias, 0, -1);
+  const auto tensors = checkpoint_tensors(config_);
+  size_t next = 0;
+  const auto give = [&](const Tensor& t, int64_t from = 0, int64_t n = -1) {
+    if (t.defined()) use(tensors[next++].name, t, from, n);
   };
-  use("model.embed_tokens.weight", embedding_, 0, -1);
-  const auto sites = linear_sites(c);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto& layer = layers_[i];
-    const auto name = [&](std::string_view part) { return fmt::format("model.layers.{}.{}", i, part); };
-    const auto use_site = [&](size_t s) {
+  const auto give_norm = [&](const NormWeights& weights) {
+    give(weights.weight);
+    give(weights.bias);
+  };
+  give(embedding_);
+  const auto sites = linear_sites(config_);
+  for (const auto& layer : layers_) {
+    const auto give_site = [&](size_t s) {
       int64_t from = 0;
       for (const auto& part : sites[s].parts) {
-        use(name(part.name) + ".weight", layer.linears[s].weight, from, part.out);
-        if (sites[s].bias) use(name(part.name) + ".bias", layer.linears[s].bias, from, part.out);
+        give(layer.linears[s].weight, from, part.out);
+        give(layer.linears[s].bias, from, part.out);
         from += part.out;
       }
     };
-    use_norm(name(names.norm1), layer.norm1);
-    use_site(0);
-    if (layer.q_norm.defined()) {
-      use(name("self_attn.q_norm.weight"), layer.q_norm, 0, -1);
-      use(name("self_attn.k_norm.weight"), layer.k_norm, 0, -1);
-    }
-    use_site(1);
-    use_norm(name(names.post_norm1), layer.post1);
-    use_norm(name(names.norm2), layer.norm2);
-    use_site(2);
-    use_site(3);
-    use_norm(name(names.post_norm2), layer.post2);
+    give_norm(layer.norm1);
+    give_site(0);
+    give(layer.q_norm);
+    give(layer.k_norm);
+    give_site(1);
+    give_norm(layer.post1);
+    give_norm(layer.norm2);
+    give_site(2);
+    give_site(3);
+    give_norm(layer.post2);
   }
-  use_norm("model." + std::string(names.final_norm), final_norm_);
-  if (head_.defined()) use("lm_head.weight", head_, 0, -1);
-  if (head_bias_.defined()) use("lm_head.bias", head_bias_, 0, -1);
+  give_norm(final_norm_);
+  give(head_);
+  give(head_bias_);
 }
 
 std::vector<TensorSlice> Decoder::weights() const {

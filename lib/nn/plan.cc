@@ -1,6 +1,8 @@
 #include "nn/plan.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 namespace slm::nn {
 
@@ -41,14 +43,10 @@ int64_t layer_adapter_elements(const ModelConfig& c) {
 }  // namespace
 
 int64_t n_parameters(const ModelConfig& c) {
-  const auto& names = *c.names;
-  const int64_t per_norm = c.width * (c.norm == Norm::kLayer ? 2 : 1);
-  int64_t layer = c.qk_norm ? 2 * c.head_dim : 0;
-  for (const auto& site : linear_sites(c)) layer += site.in * site.out + (site.bias ? site.out : 0);
-  for (const auto name : {names.norm1, names.post_norm1, names.norm2, names.post_norm2})
-    if (!name.empty()) layer += per_norm;
-  const int64_t embeddings = c.vocab_size * c.width * (c.tied_embeddings ? 1 : 2) + (c.head_bias ? c.vocab_size : 0);
-  return embeddings + c.n_layers * layer + per_norm;
+  int64_t out = 0;
+  for (const auto& tensor : checkpoint_tensors(c))
+    out += std::accumulate(tensor.shape.begin(), tensor.shape.end(), int64_t{1}, std::multiplies<>());
+  return out;
 }
 
 ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t batch) {

@@ -12,34 +12,6 @@
 namespace slm::select {
 namespace {
 
-struct Wanted {
-  std::string name;
-  std::vector<int64_t> shape;
-};
-
-// Tensors of a Llama decoder as Hugging Face names them.
-std::vector<Wanted> wanted_tensors(const nn::ModelConfig& c) {
-  const int64_t queries = c.n_heads * c.head_dim, keys = c.n_kv_heads * c.head_dim;
-  std::vector<Wanted> out = {{"model.embed_tokens.weight", {c.vocab_size, c.width}}};
-  for (int64_t i = 0; i < c.n_layers; ++i) {
-    const auto add = [&](const char* part, std::vector<int64_t> shape) {
-      out.push_back({fmt::format("model.layers.{}.{}.weight", i, part), std::move(shape)});
-    };
-    add("input_layernorm", {c.width});
-    add("self_attn.q_proj", {queries, c.width});
-    add("self_attn.k_proj", {keys, c.width});
-    add("self_attn.v_proj", {keys, c.width});
-    add("self_attn.o_proj", {c.width, queries});
-    add("post_attention_layernorm", {c.width});
-    add("mlp.gate_proj", {c.ffn_width, c.width});
-    add("mlp.up_proj", {c.ffn_width, c.width});
-    add("mlp.down_proj", {c.width, c.ffn_width});
-  }
-  out.push_back({"model.norm.weight", {c.width}});
-  if (!c.tied_embeddings) out.push_back({"lm_head.weight", {c.vocab_size, c.width}});
-  return out;
-}
-
 // A number is infinite or none where all bits of its exponent are set.
 template <class Word>
 bool all_finite(ByteSpan data, Word exponent) {
@@ -70,7 +42,7 @@ bool all_finite(const nn::TensorView& tensor) {
 
 Result<WeightCheck> check_weights(const std::filesystem::path& dir, const nn::ModelConfig& config, Progress& progress) {
   SLM_TRY(const nn::WeightFiles files, nn::WeightFiles::open(dir));
-  for (const Wanted& wanted : wanted_tensors(config)) {
+  for (const auto& wanted : nn::checkpoint_tensors(config)) {
     const nn::TensorView* tensor = files.find(wanted.name);
     if (tensor == nullptr)
       return fail(ErrorCode::kBadInput,
