@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-
 #include "nn/safetensors.h"
 
 namespace slm::nn {
@@ -51,21 +49,10 @@ Result<LoraConfig> read_lora_config(const json::object& object) {
 }
 
 Result<at::Tensor> to_tensor(const SafeTensors& file, const std::string& name, const TensorView& view, size_t n_dims) {
-  at::ScalarType type = at::kFloat;
-  if (view.dtype == "BF16")
-    type = at::kBFloat16;
-  else if (view.dtype == "F16")
-    type = at::kHalf;
-  else if (view.dtype == "F64")
-    type = at::kDouble;
-  else if (view.dtype != "F32")
-    return fail(ErrorCode::kUnsupportedModel,
-                fmt::format("{}: tensor {} is {}; known: F32, BF16, F16, F64", file.name(), name, view.dtype));
   if (view.shape.size() != n_dims)
     return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} has {} dimensions, expected {}", file.name(), name,
                                                   view.shape.size(), n_dims));
-  at::Tensor out = at::empty(view.shape, type);
-  std::memcpy(out.data_ptr(), view.data.data(), view.data.size());
+  SLM_TRY(const at::Tensor out, tensor_of(view));
   return out.to(at::kFloat);
 }
 

@@ -23,6 +23,7 @@
 #include "nn/engine.h"
 #include "nn/ops.h"
 #include "nn/rope.h"
+#include "nn/safetensors.h"
 
 namespace slm::nn {
 
@@ -175,6 +176,10 @@ class Decoder {
   std::vector<RopeTable> tables_;   // of a kind, for key 0
   std::optional<at::Generator> dropout_;
 };
+
+// A file's element type ("BF16", …) as torch's; a tensor of a file, copied. Errors: kUnsupportedModel, kOutOfMemory.
+Result<at::ScalarType> torch_type(const std::string& dtype);
+Result<at::Tensor> tensor_of(const TensorView& view);
 
 // "cpu", "cuda" or "cuda:1". Errors: kUsage for another name, kOutOfMemory where libtorch sees no such device.
 Result<at::Device> open_device(const std::string& name);

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "nn/decoder.h"
-#include "nn/safetensors.h"
 
 namespace slm::nn {
 
@@ -24,6 +23,10 @@ void fill_normal(const Tensor& t, Prng& prng, double deviation) {
   t.copy_(cpu);
 }
 
+Tensor rows_of(const Tensor& t, int64_t from, int64_t n) { return n < 0 || !t.defined() ? t : t.narrow(0, from, n); }
+
+}  // namespace
+
 Result<at::ScalarType> torch_type(const std::string& dtype) {
   if (dtype == "F32") return at::kFloat;
   if (dtype == "BF16") return at::kBFloat16;
@@ -32,9 +35,13 @@ Result<at::ScalarType> torch_type(const std::string& dtype) {
   return fail(ErrorCode::kUnsupportedModel, fmt::format("weights of dtype {}; known: F32, BF16, F16, F64", dtype));
 }
 
-Tensor rows_of(const Tensor& t, int64_t from, int64_t n) { return n < 0 || !t.defined() ? t : t.narrow(0, from, n); }
-
-}  // namespace
+// The file's bytes may be unaligned for their type; a copy of our own is not.
+Result<Tensor> tensor_of(const TensorView& view) {
+  SLM_TRY(const auto type, torch_type(view.dtype));
+  Tensor out = at::empty(view.shape, type);
+  std::memcpy(out.data_ptr(), view.data.data(), view.data.size());
+  return out;
+}
 
 Decoder::Decoder(ModelConfig config, Options options) : config_(std::move(config)), options_(options) { allocate(); }
 
@@ -204,10 +211,7 @@ Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& o
         return fail(ErrorCode::kBadInput,
                     fmt::format("{}: tensor {} is [{}], config.json says [{}]", files.file_of(slice.name), slice.name,
                                 fmt::join(view->shape, ", "), fmt::join(expected, ", ")));
-      SLM_TRY(const auto type, torch_type(view->dtype));
-      // The file's bytes may be unaligned for their type; copy_ from a byte view of our own is safe.
-      Tensor own = at::empty(view->shape, type);
-      std::memcpy(own.data_ptr(), view->data.data(), view->data.size());
+      SLM_TRY(const Tensor own, tensor_of(*view));
       slice.value.copy_(own);
     }
     std::sort(wanted.begin(), wanted.end());

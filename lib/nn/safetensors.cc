@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 #include <set>
 
@@ -214,24 +215,63 @@ std::vector<std::string> WeightFiles::names() const {
   return out;
 }
 
-Bytes write_safetensors(const std::vector<TensorToWrite>& tensors) {
+namespace {
+
+// The length and the JSON that stand before the data; n_bytes(i): of the i-th tensor.
+Bytes header_of(const std::vector<TensorToWrite>& tensors, const std::function<uint64_t(size_t)>& n_bytes) {
   json::object header;
   header["__metadata__"] = {{"format", "pt"}};
   uint64_t at = 0;
-  for (const auto& t : tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
     json::array shape;
-    for (const int64_t s : t.shape) shape.push_back(s);
-    header[t.name] = {{"dtype", t.dtype}, {"shape", std::move(shape)}, {"data_offsets", {at, at + t.data.size()}}};
-    at += t.data.size();
+    for (const int64_t s : tensors[i].shape) shape.push_back(s);
+    const uint64_t end = at + n_bytes(i);
+    header[tensors[i].name] = {{"dtype", tensors[i].dtype}, {"shape", std::move(shape)}, {"data_offsets", {at, end}}};
+    at = end;
   }
   std::string text = json::serialize(header);
   while (text.size() % 8 != 0) text += ' ';
   Bytes out;
-  out.reserve(8 + text.size() + at);
   put_u64(out, text.size());
   put_bytes(out, as_bytes(text));
+  return out;
+}
+
+}  // namespace
+
+Bytes write_safetensors(const std::vector<TensorToWrite>& tensors) {
+  Bytes out = header_of(tensors, [&](size_t i) { return tensors[i].data.size(); });
+  size_t size = out.size();
+  for (const auto& t : tensors) size += t.data.size();
+  out.reserve(size);
   for (const auto& t : tensors) put_bytes(out, t.data);
   return out;
+}
+
+Status write_safetensors_file(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+                              const std::function<Result<Bytes>(size_t)>& data) {
+  const auto size_of = [&](size_t i) {
+    uint64_t out = static_cast<uint64_t>(dtype_bytes(tensors[i].dtype));
+    for (const int64_t s : tensors[i].shape) out *= static_cast<uint64_t>(s);
+    return out;
+  };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), &std::fclose);
+  if (file == nullptr) return fail(errno_error(path, "creating"));
+  const auto write = [&](const Bytes& bytes) -> Status {
+    if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
+      return fail(errno_error(path, "writing"));
+    return {};
+  };
+  SLM_CHECK(write(header_of(tensors, size_of)));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    SLM_TRY(const Bytes bytes, data(i));
+    if (bytes.size() != size_of(i))
+      return fail(ErrorCode::kUnexpected,
+                  fmt::format("{} bytes for tensor {}, expected {}", bytes.size(), tensors[i].name, size_of(i)));
+    SLM_CHECK(write(bytes));
+  }
+  if (std::fflush(file.get()) != 0 || ::fsync(::fileno(file.get())) != 0) return fail(errno_error(path, "writing"));
+  return {};
 }
 
 }  // namespace slm::nn

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,5 +71,10 @@ struct TensorToWrite {
 };
 // The whole file; tensors in the order given, metadata {"format": "pt"} as its readers expect.
 Bytes write_safetensors(const std::vector<TensorToWrite>& tensors);
+
+// The same straight to a file, a tensor at a time: data(i) gives the bytes of the i-th. The data of `tensors` stays
+// unused. Errors: kIo, those of data.
+Status write_safetensors_file(const std::filesystem::path& path, const std::vector<TensorToWrite>& tensors,
+                              const std::function<Result<Bytes>(size_t)>& data);
 
 }  // namespace slm::nn

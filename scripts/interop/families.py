@@ -4,8 +4,8 @@
   families.py make DIR [--seed N] [--gradients]   writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
                                                   (ids, logits, logits with the adapter, its loss and gradients; with
                                                   --gradients those of all weights too)
-  families.py adapters DIR OURS FILE              loads what slmconv wrote for DIR's models under OURS into peft, compares logits and
-                                                  appends the deviations to FILE
+  families.py adapters DIR OURS MERGED FILE       loads what slmconv wrote for DIR's models into peft (adapters, under OURS) and
+                                                  transformers (merged models), compares logits, appends the deviations to FILE
   families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
 
 Every parameter is random (norms and biases too: libraries make them 1 and 0, which would hide an error), key/value
@@ -178,19 +178,23 @@ def make(directory, seed, gradients):
     print(f"made {len(ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
 
 
-def adapters(directory, ours, file):
-    """Logits of our adapter in peft against those we computed with it."""
+def adapters(directory, ours, merged, file):
+    """Logits of our adapter in peft, and of our merged model in transformers, against those computed here and there."""
     good = True
     with open(file, "a") as out:
+        def say(row, what, mine, theirs):
+            deviation = (mine - theirs).abs().max().item() / theirs.abs().max().item()
+            print(f"{'ok  ' if deviation <= BOUND else 'FAIL'} {row}, {what}: {deviation:.1e}")
+            out.write(json.dumps({"row": row, what: deviation}) + "\n")
+            return deviation <= BOUND
+
         for row in ROWS:
-            model = transformers.AutoModelForCausalLM.from_pretrained(directory / row, dtype=torch.float32, attn_implementation="eager")
-            adapted = peft.PeftModel.from_pretrained(model, ours / row).eval()
+            load = lambda d: transformers.AutoModelForCausalLM.from_pretrained(d, dtype=torch.float32, attn_implementation="eager").eval()
+            adapted = peft.PeftModel.from_pretrained(load(directory / row), ours / row).eval()
             expected = load_file(ours / row / "ours.safetensors")
-            theirs = logits_of(adapted, expected["ids"].long())
-            deviation = (expected["logits"] - theirs).abs().max().item() / theirs.abs().max().item()
-            good &= deviation <= BOUND
-            print(f"{'ok  ' if deviation <= BOUND else 'FAIL'} {row} in peft: {deviation:.1e}")
-            out.write(json.dumps({"row": row, "in_peft": deviation}) + "\n")
+            good &= say(row, "in_peft", expected["logits"], logits_of(adapted, expected["ids"].long()))
+            theirs = load_file(directory / row / "expected.safetensors")
+            good &= say(row, "merged", logits_of(load(merged / row), theirs["ids.0"].long()), theirs["adapted_logits.0"])
     return good
 
 
@@ -202,11 +206,11 @@ def table(files):
             kept = rows.setdefault(row.pop("row"), {})
             for what, deviation in row.items():
                 kept[what] = max(deviation, kept.get(what, 0))
-    print("| family (`model_type`) | stands for | logits | their adapter in ours | ours in peft | gradients | decoding |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print("| family (`model_type`) | stands for | logits | their adapter in ours | ours in peft | merged | gradients | decoding |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, (stands_for, _, fields) in ROWS.items():
         r = rows[name]
-        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "in_peft", "gradients", "decoding")]
+        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "in_peft", "merged", "gradients", "decoding")]
         print(f"| {name} (`{fields['model_type']}`) | {stands_for} | " + " | ".join(cells) + " |")
 
 
@@ -220,6 +224,7 @@ def main():
     sub = commands.add_parser("adapters")
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("ours", type=pathlib.Path)
+    sub.add_argument("merged", type=pathlib.Path)
     sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
     sub.add_argument("files", nargs="+")
@@ -227,7 +232,7 @@ def main():
     if args.command == "make":
         make(args.directory, args.seed, args.gradients)
     elif args.command == "adapters":
-        return 0 if adapters(args.directory, args.ours, args.file) else 1
+        return 0 if adapters(args.directory, args.ours, args.merged, args.file) else 1
     else:
         table(args.files)
     return 0

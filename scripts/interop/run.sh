@@ -30,10 +30,10 @@ for name in tied untied; do
 done
 echo "== every family: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
-SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
-echo "== our adapters of every family in peft"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
+echo "== our adapters of every family in peft, our merged models in transformers"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='Peft.*'
-"${families[@]}" adapters "$work/families" "$work/ours" "$work/table"
+"${families[@]}" adapters "$work/families" "$work/ours" "$work/merged" "$work/table"
 "${families[@]}" table "$work/table" >"$build/support.md"
 python3 - "$build/support.md" README.md <<'PY'
 import pathlib, re, sys

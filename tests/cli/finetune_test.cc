@@ -147,6 +147,17 @@ TEST_F(FinetuneCommand, AdaptersLieSealedAndExportWritesAPeftDirectory) {
   EXPECT_FALSE(fs::exists(root_ / "none"));
 }
 
+TEST_F(FinetuneCommand, ExportMergesIntoAModelOfItsOwn) {
+  const fs::path out = root_ / "merged";
+  const Ran ran = run({"models", "export", label_task(), "--out", out.string(), "--merged", "--dtype", "float32"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  EXPECT_TRUE(fs::exists(out / "tokenizer.model"));
+  EXPECT_FALSE(fs::exists(out / "adapter_config.json"));
+  EXPECT_EQ(run_cli({"--json", "models", "check", out.string()}).rc, 0);
+  EXPECT_EQ(run({"models", "export", label_task(), "--out", (root_ / "x").string(), "--merged", "--dtype", "int4"}).rc,
+            2);
+}
+
 TEST_F(FinetuneCommand, StatusAndReportsKnowTheTasks) {
   const Ran tasks = run({"report", "tasks"});
   ASSERT_EQ(tasks.rc, 0);

@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "nn/merge.h"
 #include "nn/tiny_llama.h"
 
 namespace slm::testing {
@@ -58,6 +59,37 @@ TEST_P(Family, AdaptersEqualPeft) {
   const double deviation = worst(decoder, "adapted_logits");
   EXPECT_LE(deviation, kBound);
   record("adapted", deviation);
+}
+
+TEST_P(Family, AMergedModelEqualsTheAdapter) {
+  // Where asked, for transformers to load.
+  const char* kept = std::getenv("SLMCONV_INTEROP_MERGED");
+  const fs::path dir = fs::path(kept != nullptr ? kept : ::testing::TempDir()) / GetParam().filename();
+  fs::create_directories(dir);
+  fs::copy_file(GetParam() / "config.json", dir / "config.json", fs::copy_options::overwrite_existing);
+  const auto merged =
+      nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kFloat32, dir / "model.safetensors");
+  ASSERT_TRUE(merged) << merged.error().message;
+  auto decoder = load(dir);
+  EXPECT_LE(worst(decoder, "adapted_logits"), kBound);
+  // In the base's own type, which is bfloat16 for half of them, as many bytes as the base.
+  ASSERT_TRUE(nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kAuto, dir / "own.safetensors"));
+  const auto own = nn::SafeTensors::open(dir / "own.safetensors").value();
+  const auto base = nn::WeightFiles::open(GetParam()).value();
+  for (const auto& [name, view] : own.tensors()) EXPECT_EQ(view.dtype, base.find(name)->dtype) << name;
+  fs::remove(dir / "own.safetensors");
+}
+
+TEST(Merge, AnAdapterOfAnotherModelIsRefused) {
+  const auto all = family_dirs();
+  const auto adapter_of = [&](const char* row) { return reference_in(all[0].parent_path() / row).adapter(); };
+  const fs::path out = fs::path(::testing::TempDir()) / "merged.safetensors";
+  const auto other_names = nn::merge_weights(all[0].parent_path() / "llama", adapter_of("phi3"), nn::DType::kAuto, out);
+  EXPECT_EQ(other_names.error().code, ErrorCode::kManifestMismatch);
+  const auto other_shapes =
+      nn::merge_weights(all[0].parent_path() / "llama", adapter_of("llama3"), nn::DType::kAuto, out);
+  EXPECT_EQ(other_shapes.error().code, ErrorCode::kManifestMismatch);
+  EXPECT_FALSE(fs::exists(out));
 }
 
 TEST_P(Family, GradientsEqualPeft) {
