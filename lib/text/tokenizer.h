@@ -41,6 +41,9 @@ class Tokenizer {
   virtual std::string decode(std::span<const int32_t> ids, bool keep_special = false) const = 0;
   // The same for ids that follow others (an answer after its prompt): a leading space is text, not the dummy prefix.
   virtual std::string decode_rest(std::span<const int32_t> ids, bool keep_special = false) const = 0;
+  // The bytes that an id adds to a text after others, perhaps only part of a character; "" for a special token or an id
+  // without text. For tokenizer.json whose decoder looks at neighbours (BPEDecoder, none) as if others followed.
+  virtual std::string token_bytes(int32_t id) const = 0;
   virtual int32_t n_ids() const = 0;
   // The id of a special token or piece; -1 if there is none.
   virtual int32_t id_of(std::string_view piece) const = 0;

@@ -36,6 +36,11 @@ class JsonTokenizer final : public Tokenizer {
   std::string decode_rest(std::span<const int32_t> ids, bool keep_special) const override {
     return decode_ids(ids, keep_special, true);
   }
+  std::string token_bytes(int32_t id) const override {
+    if (const AddedToken* token = added_.of(id)) return token->special ? std::string() : token->content;
+    const std::string* piece = model_->vocabulary().piece_of(id);
+    return piece == nullptr ? std::string() : decoder_.bytes_of(*piece);
+  }
   int32_t n_ids() const override { return std::max(model_->vocabulary().n_ids(), added_.n_ids()); }
   int32_t id_of(std::string_view piece) const override {
     const int32_t added = added_.id_of(piece);

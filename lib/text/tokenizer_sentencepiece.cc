@@ -117,6 +117,23 @@ size_t skip_space(std::string_view text, size_t pos) {
   return pos;
 }
 
+// The byte of a piece such as <0x0A>.
+char byte_of(const std::string& piece) {
+  unsigned byte = 0;
+  if (piece.size() == 6) std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16);
+  return static_cast<char>(byte);
+}
+
+std::string with_spaces(std::string_view piece) {
+  std::string out;
+  for (size_t at = 0; at < piece.size();) {
+    const bool space = piece.substr(at).starts_with(kSpaceMark);
+    out += space ? ' ' : piece[at];
+    at += space ? kSpaceMark.size() : 1;
+  }
+  return out;
+}
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   Status load(const std::filesystem::path& dir);
@@ -129,6 +146,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::string decode_rest(std::span<const int32_t> ids, bool keep_special) const override {
     return decode_ids(ids, keep_special, false);
   }
+  std::string token_bytes(int32_t id) const override;
   int32_t n_ids() const override { return n_ids_; }
   int32_t id_of(std::string_view piece) const override;
   std::string piece_of(int32_t id) const override;
@@ -326,10 +344,7 @@ std::string SentencePieceTokenizer::decode_ids(std::span<const int32_t> ids, boo
       flush();
       out += unknown_text_;
     } else if (sp_.IsByte(id)) {
-      const std::string& piece = sp_.IdToPiece(id);  // <0x0A>
-      unsigned byte = 0;
-      if (piece.size() == 6) std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16);
-      bytes += static_cast<char>(byte);
+      bytes += byte_of(sp_.IdToPiece(id));
     } else {
       flush();
       std::string_view piece = sp_.IdToPiece(id);
@@ -339,19 +354,19 @@ std::string SentencePieceTokenizer::decode_ids(std::span<const int32_t> ids, boo
       while (drop && spec_.remove_extra_whitespaces && piece.starts_with(kSpaceMark))
         piece.remove_prefix(kSpaceMark.size());
       if (drop && spec_.remove_extra_whitespaces && piece.empty()) continue;
-      for (size_t at = 0; at < piece.size();) {
-        if (piece.substr(at).starts_with(kSpaceMark)) {
-          out += ' ';
-          at += kSpaceMark.size();
-        } else {
-          out += piece[at++];
-        }
-      }
+      out += with_spaces(piece);
     }
     at_start = after_special = false;
   }
   flush();
   return out;
+}
+
+std::string SentencePieceTokenizer::token_bytes(int32_t id) const {
+  if (const Special* special = special_of(id)) return special->special ? std::string() : special->text;
+  if (id < 0 || id >= sp_.GetPieceSize() || sp_.IsControl(id) || sp_.IsUnknown(id)) return {};
+  if (sp_.IsByte(id)) return std::string(1, byte_of(sp_.IdToPiece(id)));
+  return with_spaces(sp_.IdToPiece(id));
 }
 
 int32_t SentencePieceTokenizer::id_of(std::string_view piece) const {

@@ -31,6 +31,9 @@ done
 echo "== every family: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
+echo "== answers of a random model constrained to schemas, in jsonschema"
+SLMCONV_INTEROP_SAMPLES=$work/samples.jsonl "$build/tests/model_test" --gtest_brief=1 --gtest_filter='TokenMask.*Random*'
+"$venv/bin/python" scripts/interop/grammar.py "$work/samples.jsonl"
 echo "== our adapters of every family in peft, our merged models in transformers"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='Peft.*'
 "${families[@]}" adapters "$work/families" "$work/ours" "$work/merged" "$work/table"

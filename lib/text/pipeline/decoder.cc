@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <optional>
 
 #include "core/utf8.h"
 #include "text/pipeline/pattern.h"
@@ -23,21 +24,32 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
     text.replace(i, from.size(), to);
 }
 
+// The bytes whose names in GPT-2's table a piece is made of; an added token is no bytes' name.
+std::string byte_level_bytes(const std::string& piece) {
+  std::string bytes;
+  for (size_t i = 0; i < piece.size();) {
+    const auto c = code_point_at(piece, i);
+    i += c.n_bytes;
+    const int byte = c.valid ? byte_of_character(c.value) : -1;
+    if (byte < 0) return piece;
+    bytes += static_cast<char>(byte);
+  }
+  return bytes;
+}
+
 void byte_level(Pieces& pieces, bool) {
   std::string all;
-  for (const std::string& piece : pieces) {
-    std::string bytes;
-    bool mapped = true;
-    for (size_t i = 0; i < piece.size() && mapped;) {
-      const auto c = code_point_at(piece, i);
-      i += c.n_bytes;
-      const int byte = c.valid ? byte_of_character(c.value) : -1;
-      mapped = byte >= 0;
-      bytes += static_cast<char>(byte);
-    }
-    all += mapped ? bytes : piece;  // an added token is no bytes' name
-  }
+  for (const std::string& piece : pieces) all += byte_level_bytes(piece);
   pieces = {repair_utf8(all)};
+}
+
+// The byte of a piece such as <0x0A>.
+std::optional<char> fallback_byte(const std::string& piece) {
+  unsigned value = 0;
+  if (piece.size() != 6 || !piece.starts_with("<0x") || !piece.ends_with('>') ||
+      std::from_chars(piece.data() + 3, piece.data() + 5, value, 16).ptr != piece.data() + 5)
+    return std::nullopt;
+  return static_cast<char>(value);
 }
 
 void byte_fallback(Pieces& pieces, bool) {
@@ -54,10 +66,8 @@ void byte_fallback(Pieces& pieces, bool) {
     n_bytes = 0;
   };
   for (std::string& piece : pieces) {
-    unsigned value = 0;
-    if (piece.size() == 6 && piece.starts_with("<0x") && piece.ends_with('>') &&
-        std::from_chars(piece.data() + 3, piece.data() + 5, value, 16).ptr == piece.data() + 5) {
-      bytes += static_cast<char>(value);
+    if (const auto byte = fallback_byte(piece)) {
+      bytes += *byte;
       ++n_bytes;
       continue;
     }
@@ -157,9 +167,11 @@ Status Decoder::add(const json::value& value, int depth) {
     for (const auto& inner : *list) SLM_CHECK(add(inner, depth + 1));
   } else if (type == "ByteLevel") {
     SLM_CHECK(only_fields(part, {"add_prefix_space", "trim_offsets", "use_regex"}));
+    byte_level_ = true;
     steps_.push_back(byte_level);
   } else if (type == "ByteFallback") {
     SLM_CHECK(only_fields(part, {}));
+    byte_fallback_ = true;
     steps_.push_back(byte_fallback);
   } else if (type == "Fuse") {
     SLM_CHECK(only_fields(part, {}));
@@ -188,6 +200,15 @@ Status Decoder::add(const json::value& value, int depth) {
     return unknown_type(part, kKnown);
   }
   return {};
+}
+
+std::string Decoder::bytes_of(const std::string& piece) const {
+  if (byte_level_) return byte_level_bytes(piece);
+  if (byte_fallback_)
+    if (const auto byte = fallback_byte(piece)) return std::string(1, *byte);
+  if (!any_) return ' ' + piece;
+  // An empty piece after it, so that no step takes it for the last.
+  return apply({piece, ""}, true);
 }
 
 std::string Decoder::apply(std::vector<std::string> pieces, bool follows) const {

@@ -21,6 +21,8 @@ class Decoder {
   static Result<Decoder> read(const json::value& value);
   // follows: the pieces follow others, so what would be taken from the beginning of a text stays.
   std::string apply(std::vector<std::string> pieces, bool follows) const;
+  // The bytes of one piece that others surround; part of a character where it is that.
+  std::string bytes_of(const std::string& piece) const;
 
  private:
   using Pieces = std::vector<std::string>;
@@ -30,7 +32,7 @@ class Decoder {
   Status add_metaspace(const Part& part);
   Status add_word_piece(const Part& part);
   std::vector<Step> steps_;
-  bool any_ = false;
+  bool any_ = false, byte_level_ = false, byte_fallback_ = false;
 };
 
 }  // namespace slm::text::pipeline
