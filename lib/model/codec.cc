@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "model/conversation.h"
 #include "text/chat_template.h"
@@ -50,6 +51,7 @@ class TemplateCodec final : public Codec {
   }
   std::span<const int32_t> end_ids() const override { return end_ids_; }
   int32_t n_ids() const override { return tokenizer_->n_ids(); }
+  std::shared_ptr<const Vocabulary> vocabulary() const override;
 
  private:
   Result<std::string> render_messages(const json::array& messages, const json::array& tools, bool for_answer) const;
@@ -63,6 +65,8 @@ class TemplateCodec final : public Codec {
   Abilities abilities_;
   std::vector<int32_t> end_ids_;
   int32_t call_open_ = -1, call_close_ = -1;
+  mutable std::once_flag vocabulary_once_;
+  mutable std::shared_ptr<const Vocabulary> vocabulary_;
 };
 
 Status TemplateCodec::load(const std::filesystem::path& dir) {
@@ -177,6 +181,17 @@ json::object TemplateCodec::decode_answer(std::span<const int32_t> ids) const {
     begin = i + 1;
   }
   return parse_answer(text, abilities_.call_style);
+}
+
+std::shared_ptr<const Vocabulary> TemplateCodec::vocabulary() const {
+  std::call_once(vocabulary_once_, [&] {
+    std::vector<std::string> bytes;
+    for (int32_t id = 0; id < n_ids(); ++id)
+      bytes.push_back(tokenizer_->is_special(id) ? kSpecialMark + tokenizer_->piece_of(id)
+                                                 : tokenizer_->token_bytes(id));
+    vocabulary_ = std::make_shared<Vocabulary>(std::move(bytes), end_ids_);
+  });
+  return vocabulary_;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "model/token_mask.h"
 #include "schema/json.h"
 
 namespace slm::model {
@@ -44,6 +45,8 @@ class Codec {
   virtual std::string decode_text(std::span<const int32_t> ids, bool keep_special) const = 0;
   virtual std::span<const int32_t> end_ids() const = 0;  // tokens that end a turn
   virtual int32_t n_ids() const = 0;
+  // The bytes of every id, made at the first call.
+  virtual std::shared_ptr<const Vocabulary> vocabulary() const = 0;
 };
 
 }  // namespace slm::model

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "core/progress.h"
 #include "core/random.h"
+#include "model/json_grammar.h"
+#include "model/sampling.h"
 
 namespace slm::model {
 namespace {
@@ -17,7 +19,9 @@ namespace {
 struct Row {
   size_t index = 0;  // in the caller's order
   std::vector<int32_t> prompt, made;
-  size_t limit = 0;  // tokens it may make
+  size_t limit = 0;                 // tokens it may make
+  std::shared_ptr<TokenMask> mask;  // null: any token
+  TokenMask::Cursor cursor;
   Prng random{0};
 };
 
@@ -32,26 +36,10 @@ uint64_t row_seed(uint64_t seed, const std::vector<int32_t>& prompt) {
   return hash;
 }
 
-// The largest logit's id, the lowest of equals; -1 if none is a number.
-int32_t best_of(std::span<const float> logits) {
-  int32_t best = -1;
-  for (size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i]) && (best < 0 || logits[i] > logits[static_cast<size_t>(best)]))
-      best = static_cast<int32_t>(i);
-  return best;
-}
-
-int32_t sample(std::span<const float> logits, double temperature, Prng& random) {
-  const int32_t best = best_of(logits);
-  if (temperature <= 0 || best < 0) return best;
-  const double top = logits[static_cast<size_t>(best)];
-  const auto weight = [&](float logit) { return std::isnan(logit) ? 0.0 : std::exp((logit - top) / temperature); };
-  double total = 0;
-  for (const float logit : logits) total += weight(logit);
-  double left = random.uniform() * total;
-  for (size_t i = 0; i < logits.size(); ++i)
-    if ((left -= weight(logits[i])) < 0) return static_cast<int32_t>(i);
-  return best;
+// Takes away the tokens that the mask doesn't have.
+void lay_on(std::span<float> logits, const TokenMask::Bits& bits) {
+  for (size_t id = 0; id < logits.size(); ++id)
+    if (!TokenMask::has(bits, static_cast<int32_t>(id))) logits[id] = std::numeric_limits<float>::quiet_NaN();
 }
 
 class EngineModel final : public Model {
@@ -82,6 +70,11 @@ Result<std::vector<Answer>> EngineModel::generate(std::span<const Prompt> prompt
     n_done += n;
     if (done && n > 0) done(n_done);
   };
+  std::shared_ptr<TokenMask> mask;
+  if (options.schema) {
+    SLM_TRY(auto grammar, json_grammar(*options.schema));
+    mask = std::make_shared<TokenMask>(codec_->vocabulary(), std::move(grammar));
+  }
   std::vector<Row> rows;
   std::optional<Error> refusal;
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -103,6 +96,7 @@ Result<std::vector<Answer>> EngineModel::generate(std::span<const Prompt> prompt
     row.index = i;
     row.random = Prng(row_seed(options.seed, *ids));
     row.prompt = std::move(*ids);
+    row.mask = mask;
     row.limit = static_cast<size_t>(std::max(options.max_new_tokens, 0));
     if (context > 0) row.limit = std::min(row.limit, static_cast<size_t>(context - length));
     rows.push_back(std::move(row));
@@ -143,6 +137,7 @@ Status EngineModel::run_batch(std::vector<Row>& rows, const GenerateOptions& opt
   const auto width = static_cast<size_t>(engine_->config().vocab_size);
   const size_t n_ids = std::min(width, static_cast<size_t>(codec_->n_ids()));
 
+  const Sampling sampling{options.temperature, options.top_p, options.top_k};
   std::vector<Row*> active;
   for (auto& row : rows) active.push_back(&row);
   while (!active.empty()) {
@@ -157,8 +152,16 @@ Status EngineModel::run_batch(std::vector<Row>& rows, const GenerateOptions& opt
       Row& row = *active[r];
       Answer& answer = answers[row.index];
       if (row.made.size() < row.limit) {
-        const int32_t id = sample(std::span(logits).subspan(r * width, n_ids), options.temperature, row.random);
-        if (id < 0) return fail(ErrorCode::kUnexpected, "the network's output isn't a number");
+        const std::span<float> choices = std::span(logits).subspan(r * width, n_ids);
+        const bool numbers = best_of(choices) >= 0;
+        if (row.mask) lay_on(choices, *row.mask->allowed(row.cursor));
+        const int32_t id = choose(choices, sampling, row.random);
+        if (id < 0 && !numbers) return fail(ErrorCode::kUnexpected, "the network's output isn't a number");
+        if (id < 0) {  // no token of the vocabulary goes on with the text
+          answer.message = codec_->decode_answer(row.made);
+          continue;
+        }
+        if (row.mask) row.mask->accept(row.cursor, id);
         ++answer.n_new;
         if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
           answer.ended = true;

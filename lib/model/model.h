@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,8 +20,12 @@ struct GenerateOptions {
   int max_new_tokens = 256;
   int batch = 32;           // rows decoded together; the answers don't depend on it beyond rounding
   double temperature = 0;   // 0: greedy
+  double top_p = 1;         // (0, 1]: the likeliest tokens of this mass together
+  int top_k = 0;            // 0: all; the k likeliest tokens
   uint64_t seed = 0;        // for temperature > 0
   int64_t max_context = 0;  // 0: the model's own; longer prompts are refused one by one (answer.too_long)
+  // The answer is one JSON value of this schema (json_grammar.h says which keywords).
+  std::optional<json::value> schema;
 };
 
 struct Answer {

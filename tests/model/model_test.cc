@@ -282,6 +282,115 @@ TEST_F(ModelTest, GreedyDecodingOfARealNetwork) {
   }
 }
 
+const char* const kSchema = R"({"type": "object", "properties": {"intent": {"enum": ["refund", "status"]},
+  "limit": {"type": "integer", "minimum": 1, "maximum": 20}, "note": {"type": "string", "maxLength": 8}},
+  "required": ["intent", "limit"]})";
+
+bool keeps_to_schema(const json::value& value) {
+  const auto& object = value.as_object();
+  const auto limit = get_int(object, "limit");
+  return (object.at("intent") == "refund" || object.at("intent") == "status") && limit && *limit >= 1 && *limit <= 20;
+}
+
+// A tiny network of random weights at temperature 2, several answers together.
+TEST_F(ModelTest, AnswersOfARealNetworkKeepToTheSchema) {
+  write_random_weights(dir_, 9);
+  nn::EngineOptions engine;
+  engine.dtype = nn::DType::kFloat32;
+  const auto opened = Model::open(dir_, engine);
+  ASSERT_TRUE(opened) << opened.error().message;
+  std::vector<Prompt> prompts;
+  for (int i = 0; i < 24; ++i) prompts.push_back(prompt("order " + std::to_string(i)));
+  GenerateOptions options;
+  options.max_new_tokens = 100;
+  options.temperature = 2;
+  options.top_p = 0.99;
+  options.batch = 8;
+  options.schema = json::parse(kSchema);
+  const auto out = (*opened)->generate(prompts, options);
+  ASSERT_TRUE(out) << out.error().message;
+  std::set<std::string> seen;
+  for (const Answer& answer : *out) {
+    ASSERT_TRUE(answer.ended);
+    const std::string text(answer.message.at("content").as_string());
+    const auto value = parse_json(text);
+    ASSERT_TRUE(value) << text;
+    EXPECT_TRUE(keeps_to_schema(*value)) << text;
+    seen.insert(text);
+  }
+  EXPECT_GT(seen.size(), 12u);
+  // Cut short, it says so.
+  options.max_new_tokens = 3;
+  const auto cut = (*opened)->generate(prompts, options);
+  ASSERT_TRUE(cut);
+  for (const Answer& answer : *cut) EXPECT_FALSE(answer.ended);
+}
+
+// However much the network wants to stop or to say something else.
+TEST_F(ModelTest, ConstrainedGreedyAnswersEndOnlyWhenWhole) {
+  Model& m = model([](const std::vector<int32_t>&) { return one_hot(kImEnd); });
+  GenerateOptions options;
+  options.schema = json::parse(kSchema);
+  const auto out = m.generate(std::vector{prompt("a")}, options);
+  ASSERT_TRUE(out) << out.error().message;
+  EXPECT_TRUE((*out)[0].ended);
+  EXPECT_TRUE(keeps_to_schema(json::parse((*out)[0].message.at("content").as_string())));
+  options.schema = json::parse(R"({"type": "string", "pattern": "a"})");
+  const auto refused = m.generate(std::vector{prompt("a")}, options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupportedModel);
+  EXPECT_NE(refused.error().message.find("pattern"), std::string::npos);
+}
+
+nn::AdapterFiles random_adapter(uint64_t seed) {
+  Prng random(seed);
+  std::vector<float> a(4 * 32), b(32 * 4);
+  for (auto* part : {&a, &b})
+    for (float& x : *part) x = static_cast<float>(random.normal());
+  const std::string module = "base_model.model.model.layers.0.self_attn.q_proj.";
+  const auto bytes = [](const std::vector<float>& data) {
+    return std::span<const uint8_t>(reinterpret_cast<const uint8_t*>(data.data()), data.size() * 4);
+  };
+  const std::vector<nn::TensorToWrite> tensors = {{module + "lora_A.weight", "F32", {4, 32}, bytes(a)},
+                                                  {module + "lora_B.weight", "F32", {32, 4}, bytes(b)}};
+  nn::AdapterFiles files;
+  files.config_json =
+      R"({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"],
+          "bias": "none", "fan_in_fan_out": false, "use_rslora": false, "use_dora": false})";
+  files.weights = nn::write_safetensors(tensors);
+  return files;
+}
+
+// Adapters change places over a base that is loaded once: its files are gone by then.
+TEST_F(ModelTest, AdaptersSwapWithoutTheBaseBeingReadAgain) {
+  write_random_weights(dir_, 5);
+  nn::EngineOptions engine;
+  engine.dtype = nn::DType::kFloat32;
+  const auto opened = Model::open(dir_, engine);
+  ASSERT_TRUE(opened) << opened.error().message;
+  Model& m = **opened;
+  std::filesystem::remove_all(dir_);
+  const std::vector<int32_t> ids = {3, 300, 301, 17, 80};
+  const auto logits = [&] {
+    auto out = m.engine().logits(ids);
+    EXPECT_TRUE(out);
+    return *out;
+  };
+  const auto base = logits();
+  const auto a = random_adapter(1), b = random_adapter(2);
+  ASSERT_TRUE(m.engine().set_adapter(a));
+  const auto with_a = logits();
+  ASSERT_TRUE(m.engine().set_adapter(b));
+  const auto with_b = logits();
+  ASSERT_TRUE(m.engine().set_adapter(a));
+  EXPECT_EQ(logits(), with_a);
+  m.engine().clear_adapter();
+  EXPECT_EQ(logits(), base);
+  EXPECT_NE(with_a, base);
+  EXPECT_NE(with_b, base);
+  EXPECT_NE(with_a, with_b);
+}
+
 TEST_F(ModelTest, TokenizerMustFitTheNetwork) {
   const auto made = Model::from_parts(std::move(owned_), std::make_unique<FakeEngine>(100, 64, nullptr));
   ASSERT_FALSE(made);

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include "commands/prompt_file.h"
+#include "model/json_grammar.h"
 #include "model/model.h"
 
 namespace slm::cli {
 namespace {
 
 struct Options {
-  std::string dir, file, adapter, dtype = "auto", device = "cpu";
+  std::string dir, file, adapter, schema, dtype = "auto", device = "cpu";
   model::GenerateOptions generate;
 };
 
@@ -34,6 +35,11 @@ std::string shown(const json::object& message) {
 }
 
 Result<Summary> run_generate(Context& context, const Options& o) {
+  model::GenerateOptions generate = o.generate;
+  if (!o.schema.empty()) {
+    SLM_TRY(generate.schema, read_json_file(o.schema));
+    SLM_CHECK(model::json_grammar(*generate.schema));  // before the model is loaded
+  }
   SLM_TRY(const auto prompts, read_prompts(o.file, *context.in));
   nn::EngineOptions engine;
   SLM_TRY(engine.dtype, nn::parse_dtype(o.dtype));
@@ -46,7 +52,7 @@ Result<Summary> run_generate(Context& context, const Options& o) {
   }
   if (prompts.size() > 1) context.out->start("generating", prompts.size());
   const double start_s = context.clock->monotonic_s();
-  SLM_TRY(const auto answers, model->generate(prompts, o.generate, [&](size_t n) {
+  SLM_TRY(const auto answers, model->generate(prompts, generate, [&](size_t n) {
     if (prompts.size() > 1) context.out->advance(n);
   }));
   const double spent_s = context.clock->monotonic_s() - start_s;
@@ -102,6 +108,13 @@ void add_models_generate(CLI::App& models, Context& context) {
       ->check(context.input(Context::Input::kFolder));
   sub->add_option("--max-new-tokens", g.max_new_tokens, "Longest answer")->check(CLI::PositiveNumber);
   sub->add_option("--temperature", g.temperature, "0 always takes the likeliest token")->check(CLI::Range(0.0, 10.0));
+  sub->add_option("--top-p", g.top_p, "Sample among the likeliest tokens of this probability together")
+      ->check(CLI::Range(1e-6, 1.0));
+  sub->add_option("--top-k", g.top_k, "Sample among this many likeliest tokens; 0 is all")
+      ->check(CLI::NonNegativeNumber);
+  sub->add_option("--schema", o->schema, "JSON schema that every answer keeps to")
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--seed", g.seed, "Of sampling at a temperature above 0");
   sub->add_option("--batch", g.batch, "Conversations decoded together")->check(CLI::PositiveNumber);
   sub->add_option("--dtype", o->dtype, "auto, float32, bfloat16");
