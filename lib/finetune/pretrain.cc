@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char* kTokenizerFiles[] = {"tokenizer.model",         "tokenizer.json",      "tokenizer_config.json",
                                            "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"};
 
-Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const text::Tokenizer& tokenizer) {
+Result<std::vector<nn::ForestBatch>> read_held_out(const PretrainOptions& o, const text::Tokenizer& tokenizer) {
   const fs::path path = o.held_out.empty() ? o.corpora.front() : o.held_out;
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(errno_error(path, "opening"));
@@ -33,7 +33,7 @@ Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const 
     auto sequence = read_corpus_line(line, tokenizer, 0);
     if (sequence && static_cast<int64_t>(sequence->ids.size()) <= o.length) sequences.push_back(std::move(*sequence));
   }
-  return nn::pack_rows(sequences, {o.length, o.micro_tokens, false});
+  return nn::make_forests(sequences, {o.micro_tokens, false});
 }
 
 Status append_line(const fs::path& path, const json::object& line) {

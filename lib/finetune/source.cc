@@ -20,7 +20,7 @@ void ShuffledSource::order_epoch() {
   prng.shuffle(std::span<uint32_t>(order_));
 }
 
-Result<std::vector<nn::RowBatch>> ShuffledSource::next() {
+Result<std::vector<nn::ForestBatch>> ShuffledSource::next() {
   if (at_ == order_.size()) {
     ++epoch_;
     at_ = 0;
@@ -31,7 +31,7 @@ Result<std::vector<nn::RowBatch>> ShuffledSource::next() {
   fullness_ = static_cast<double>(end - at_) / static_cast<double>(full);
   std::vector<nn::Sequence> step;
   while (at_ < end) step.push_back(sequences_[order_[at_++]]);
-  return nn::pack_rows(step, {.row_length = 0, .max_tokens = options_.max_batch_tokens});
+  return nn::make_forests(step, {.max_tokens = options_.max_batch_tokens});
 }
 
 json::object ShuffledSource::position() const { return {{"epoch", epoch_}, {"at", at_}}; }

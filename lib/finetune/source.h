@@ -19,7 +19,7 @@ class ShuffledSource final : public BatchSource {
   // Requires: at least one sequence.
   ShuffledSource(std::vector<nn::Sequence> sequences, const Options& options);
   static int64_t steps_per_epoch(int64_t n_sequences, int64_t batch) { return (n_sequences + batch - 1) / batch; }
-  Result<std::vector<nn::RowBatch>> next() override;
+  Result<std::vector<nn::ForestBatch>> next() override;
   double fullness() const override { return fullness_; }
   json::object position() const override;
   Status seek(const json::object& position) override;

@@ -253,11 +253,12 @@ Result<nn::TrainPlan> memory_plan(const Base& base, const TaskData& data, const 
   for (int64_t step = 0; step < std::min(kSteps, data.n_steps); ++step) {
     SLM_TRY(const auto batches, source.next());
     for (const auto& batch : batches) {
-      const auto plan = nn::plan_train(base.config, settings.dtype,
-                                       {.batch_tokens = batch.rows * batch.length,
-                                        .row_length = batch.length,
-                                        .rank = settings.lora.rank,
-                                        .dropout = settings.lora.dropout > 0});
+      const auto plan =
+          nn::plan_train(base.config, settings.dtype,
+                         {.batch_tokens = batch.size(),
+                          .longest = 1 + *std::max_element(batch.positions.begin(), batch.positions.end()),
+                          .rank = settings.lora.rank,
+                          .dropout = settings.lora.dropout > 0});
       if (plan.total_bytes > most.total_bytes) most = plan;
     }
   }
@@ -335,8 +336,7 @@ class TaskRun {
         std::move(data_.train.sequences),
         {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
     Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
-    trainer.set_validation(
-        nn::pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
+    trainer.set_validation(nn::make_forests(data_.validation.sequences, {.max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {

@@ -27,7 +27,7 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   // The micro-batches of the next step; never empty.
-  virtual Result<std::vector<nn::RowBatch>> next() = 0;
+  virtual Result<std::vector<nn::ForestBatch>> next() = 0;
   // What next() gave last, as a share of a full step; in (0, 1].
   virtual double fullness() const { return 1; }
   virtual json::object position() const = 0;
@@ -79,7 +79,7 @@ class Trainer {
   Trainer(nn::Decoder& decoder, BatchSource& source, TrainOptions options, Clock& clock);
 
   // Batches that validation measures; none: no validation.
-  void set_validation(std::vector<nn::RowBatch> batches) { validation_ = std::move(batches); }
+  void set_validation(std::vector<nn::ForestBatch> batches) { validation_ = std::move(batches); }
   // Continues from a checkpoint's bytes: same weights, moments, position and early-stopping state.
   Status resume(ByteSpan checkpoint);
   // Trains to the end of the schedule or until validation stops it; with validation, the best weights are put back.
@@ -97,7 +97,7 @@ class Trainer {
   TrainOptions options_;
   Clock& clock_;
   AdamW optimiser_;
-  std::vector<nn::RowBatch> validation_;
+  std::vector<nn::ForestBatch> validation_;
   int64_t step_ = 0, n_tokens_ = 0;
   double last_loss_ = 0;
   int64_t best_step_ = 0;

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "core/random.h"
+#include "nn/attention.h"
 #include "nn/batch.h"
 #include "nn/engine.h"
 #include "nn/ops.h"
@@ -88,9 +89,9 @@ class Decoder {
   std::vector<TensorSlice> gradients() const;
 
   // Weighted loss of a batch, with a gradient if gradients are on. dropout_seed matters only with LoRA dropout.
-  CrossEntropy loss(const RowBatch& batch, uint64_t dropout_seed = 0);
+  CrossEntropy loss(const ForestBatch& batch, uint64_t dropout_seed = 0);
   // Logits of every token, [N, V] float32 (float64 in a float64 model); no gradient.
-  at::Tensor logits(const RowBatch& batch);
+  at::Tensor logits(const ForestBatch& batch);
 
   // Decoding. Keys and values of a layer: [B, K, capacity, D].
   struct LayerCache {
@@ -129,10 +130,6 @@ class Decoder {
     at::Tensor row_squares;                       // with DoRA: ‖row‖² of the whole matrix, [Σ out]
     at::Tensor packed_a, packed_b, packed_scale;  // for frozen adapters: made once, in the compute type
   };
-  // What attention of a layer needs that depends on the batch.
-  struct Contexts {
-    std::vector<AttentionContext> of_kind;
-  };
   Decoder(ModelConfig config, Options options);
   void allocate();
   // Calls use(checkpoint name, our tensor, first row, rows) for every tensor of the checkpoint; rows −1: all.
@@ -155,12 +152,13 @@ class Decoder {
   at::Tensor head() const;
   at::Tensor head_input(const at::Tensor& states) const;
   at::Tensor head_logits(const at::Tensor& states) const;
-  AttentionShape shape_of(int64_t rows, int64_t length) const;
-  Contexts contexts(const RowBatch& batch);
+  AttentionShape shape() const;
+  // What attention needs, for each kind of layer. Without paths when the batch has no nodes.
+  std::vector<AttentionContext> contexts(const ForestBatch& batch);
   // Runs the layers. attend(layer, qkv, context) gives attention's output. Returns the residual stream and the last
   // block's output, not yet added.
   template <class Attend>
-  NormOut run_layers(const RowBatch& batch, const Attend& attend);
+  NormOut run_layers(const ForestBatch& batch, const Attend& attend);
   // The final norm of the states at `flat`, in the compute type.
   at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
 

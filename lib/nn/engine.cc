@@ -53,8 +53,7 @@ class TorchEngine final : public Engine {
     use_threads();
     return guarded([&]() -> Result<std::vector<float>> {
       std::vector<float> out;
-      const auto batch =
-          pack_rows({&prompt, 1}, {.row_length = static_cast<int64_t>(ids.size()), .share_prefixes = false});
+      const auto batch = make_forests({&prompt, 1}, {});
       copy_out(decoder_.logits(batch[0]), out);
       return out;
     });

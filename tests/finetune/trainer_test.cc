@@ -146,7 +146,7 @@ TEST_F(TrainerTest, StopsEarlyAndPutsTheBestBack) {
   Prng prng(1);
   for (auto& s : noise)
     for (int t = 0; t < 10; ++t) s.ids.push_back(static_cast<int32_t>(prng.below(53)));
-  const auto validation = nn::pack_rows(noise, {0, 1 << 20});
+  const auto validation = nn::make_forests(noise, {1 << 20});
   trainer.set_validation(validation);
   std::vector<finetune::ValidationReport> seen;
   TrainHooks hooks;
@@ -276,7 +276,7 @@ TEST(Schedule, WarmsUpAndFollowsACosine) {
 TEST_F(TrainerTest, AShortStepCountsForItsShare) {
   struct Part final : finetune::BatchSource {
     explicit Part(double share_of_full) : share(share_of_full) {}
-    Result<std::vector<nn::RowBatch>> next() override { return toy.next(); }
+    Result<std::vector<nn::ForestBatch>> next() override { return toy.next(); }
     double fullness() const override { return share; }
     json::object position() const override { return {}; }
     Status seek(const json::object&) override { return {}; }

@@ -130,7 +130,7 @@ TEST(Engine, PlainDecodingEqualsTheWholeForwardPass) {
     rows[1].push_back(t + 20);
     ++lengths[0], ++lengths[1];
     for (size_t r = 0; r < 2; ++r) {
-      const auto whole = decoder.logits(padded_batch({rows[r]}, {0}));
+      const auto whole = decoder.logits(batch_of({rows[r]}, {0}));
       EXPECT_LE(relative_max(logits[static_cast<int64_t>(r)], whole[-1]), 1e-6);
     }
   }

@@ -22,14 +22,14 @@ class Family : public ::testing::TestWithParam<fs::path> {
     std::ofstream(path, std::ios::app) << fmt::format("{{\"row\":\"{}\",\"{}\":{:.3e}}}\n",
                                                       GetParam().filename().string(), what, deviation);
   }
-  // The reference's examples in rows of ours; shared: those that begin alike share what they begin with.
-  std::vector<nn::RowBatch> packed(const nn::ModelConfig& config, bool shared) const {
+  // The reference's examples as a batch of ours; shared: those that begin alike share what they begin with.
+  std::vector<nn::ForestBatch> packed(const nn::ModelConfig& config, bool shared) const {
     std::vector<nn::Sequence> sequences;
     for (int i = 0; i < reference_.n_examples(); ++i) {
       const auto ids = reference_.ids(i);
       sequences.push_back({ids, reference_.n_prompt(i), 0, nn::rope_key(config, std::ssize(ids))});
     }
-    return nn::pack_rows(sequences, {.row_length = 0, .max_tokens = 1 << 20, .share_prefixes = shared});
+    return nn::make_forests(sequences, {.max_tokens = 1 << 20, .share_prefixes = shared});
   }
   double worst(nn::Decoder& decoder, const std::string& what) const {
     double out = 0;
@@ -104,7 +104,7 @@ TEST_P(Family, GradientsEqualPeft) {
       double weight = 0;
       for (const auto& batch : batches) {
         // The two that begin alike, unless their positions are of different kinds.
-        EXPECT_LE(batch.prefix_ends.empty(), !shared || !batch.rope_keys.empty());
+        EXPECT_LE(batch.size() == batch.n_tokens, !shared || !batch.rope_keys.empty());
         const auto out = decoder.loss(batch).loss;
         loss = loss.defined() ? loss + out : out;
         weight += batch.loss_weight();

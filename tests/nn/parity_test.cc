@@ -11,7 +11,7 @@ TEST(Parity, LogitsOfThePlainModel) {
   for (const auto& reference : references()) {
     auto decoder = load(reference.dir);
     for (int i = 0; i < reference.n_examples(); ++i) {
-      const auto ours = decoder.logits(padded_batch({reference.ids(i)}, {0}));
+      const auto ours = decoder.logits(batch_of({reference.ids(i)}, {0}));
       EXPECT_LE(relative_max(ours, reference.get("logits." + std::to_string(i))), kLogits) << reference.dir << " " << i;
     }
   }
@@ -25,13 +25,13 @@ TEST(Parity, LogitsWithAPeftAdapter) {
     for (const bool trainable : {false, true}) {
       ASSERT_TRUE(decoder.set_lora(adapter->config, adapter->pairs, trainable));
       for (int i = 0; i < reference.n_examples(); ++i) {
-        const auto ours = decoder.logits(padded_batch({reference.ids(i)}, {0}));
+        const auto ours = decoder.logits(batch_of({reference.ids(i)}, {0}));
         EXPECT_LE(relative_max(ours, reference.get("adapted_logits." + std::to_string(i))), kLogits)
             << reference.dir << i;
       }
     }
     decoder.clear_lora();
-    const auto ours = decoder.logits(padded_batch({reference.ids(0)}, {0}));
+    const auto ours = decoder.logits(batch_of({reference.ids(0)}, {0}));
     EXPECT_LE(relative_max(ours, reference.get("logits.0")), kLogits);
   }
 }
@@ -95,7 +95,7 @@ TEST(Parity, BFloat16IsClose) {
   for (const auto& reference : references()) {
     auto decoder = load(reference.dir, at::kBFloat16);
     for (int i = 0; i < reference.n_examples(); ++i) {
-      const auto ours = decoder.logits(padded_batch({reference.ids(i)}, {0}));
+      const auto ours = decoder.logits(batch_of({reference.ids(i)}, {0}));
       // Eight bits of mantissa through two layers of large random weights.
       EXPECT_LE(relative_max(ours, reference.get("logits." + std::to_string(i))), 0.06) << reference.dir << " " << i;
     }

@@ -82,41 +82,28 @@ inline nn::Decoder load(const fs::path& dir, at::ScalarType compute = at::kFloat
   return std::move(*decoder);
 }
 
-// One sequence a row, right-padded to `length` (0: the longest), loss on everything from n_prompt on.
-inline nn::RowBatch padded_batch(const std::vector<std::vector<int32_t>>& sequences,
-                                 const std::vector<size_t>& n_prompt, size_t length = 0) {
-  nn::RowBatch batch;
-  for (const auto& s : sequences) length = std::max(length, s.size());
-  batch.rows = static_cast<int64_t>(sequences.size());
-  batch.length = static_cast<int64_t>(length);
-  for (size_t r = 0; r < sequences.size(); ++r)
-    for (size_t t = 0; t < length; ++t) {
-      const bool real = t < sequences[r].size();
-      batch.ids.push_back(real ? sequences[r][t] : 7);
-      batch.positions.push_back(real ? static_cast<int32_t>(t) : 0);
-      batch.starts.push_back(real ? 0 : static_cast<int32_t>(t));
-      if (!real || t == 0 || t < n_prompt[r]) continue;
-      batch.loss_at.push_back(static_cast<int32_t>(r * length + t - 1));
-      batch.targets.push_back(sequences[r][t]);
-      batch.weights.push_back(1);
-    }
-  return batch;
+// Side by side, nothing shared; loss on everything from n_prompt on.
+inline nn::ForestBatch batch_of(const std::vector<std::vector<int32_t>>& sequences,
+                                const std::vector<size_t>& n_prompt) {
+  std::vector<nn::Sequence> all;
+  for (size_t i = 0; i < sequences.size(); ++i) all.push_back({sequences[i], n_prompt[i], 0, 0});
+  return nn::make_forests(all, {.max_tokens = 1 << 20, .share_prefixes = false})[0];
 }
 
 // Logits of one sequence, [T, V].
 inline at::Tensor logits_of(nn::Decoder& decoder, const std::vector<int32_t>& ids) {
   const nn::Sequence s{ids, ids.size(), 0, nn::rope_key(decoder.config(), std::ssize(ids))};
-  return decoder.logits(nn::pack_rows({&s, 1}, {.row_length = std::ssize(ids), .share_prefixes = false})[0]);
+  return decoder.logits(nn::make_forests({&s, 1}, {})[0]);
 }
 
-inline nn::RowBatch reference_batch(const Reference& reference) {
+inline nn::ForestBatch reference_batch(const Reference& reference) {
   std::vector<std::vector<int32_t>> sequences;
   std::vector<size_t> n_prompt;
   for (int i = 0; i < reference.n_examples(); ++i) {
     sequences.push_back(reference.ids(i));
     n_prompt.push_back(reference.n_prompt(i));
   }
-  return padded_batch(sequences, n_prompt);
+  return batch_of(sequences, n_prompt);
 }
 
 inline double relative_max(const at::Tensor& ours, const at::Tensor& theirs) {

@@ -1,0 +1,94 @@
+// Our side of scripts/bench/finetune: a LoRA training over the steps of a work file, one JSON line at the end.
+// Use: train_steps MODEL WORK shared|alone bfloat16|float32 [DEVICE]
+// WORK: {"threads", "rank", "alpha", "rate", "steps": [{"calls": [{"ids", "n_prompt"}…]}…]}
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+
+#include <cstdio>
+#include <filesystem>
+
+#include "core/file.h"
+#include "core/time.h"
+#include "finetune/trainer.h"
+#include "nn/batch.h"
+
+namespace slm::finetune {
+namespace {
+
+class GivenSteps final : public BatchSource {
+ public:
+  GivenSteps(std::vector<std::vector<nn::Sequence>> steps, nn::ForestOptions options)
+      : steps_(std::move(steps)), options_(options) {}
+  Result<std::vector<nn::ForestBatch>> next() override { return nn::make_forests(steps_[at_++], options_); }
+  json::object position() const override { return {}; }
+  Status seek(const json::object&) override { return {}; }
+
+ private:
+  std::vector<std::vector<nn::Sequence>> steps_;
+  nn::ForestOptions options_;
+  size_t at_ = 0;
+};
+
+Status run(const std::vector<std::string>& args) {
+  if (args.size() < 5) return fail(ErrorCode::kUsage, "train_steps MODEL WORK shared|alone bfloat16|float32 [DEVICE]");
+  SLM_TRY(const auto text, read_file(args[2]));
+  SLM_TRY(const auto value, parse_json(text));
+  const auto& work = value.as_object();
+  at::set_num_threads(static_cast<int>(work.at("threads").to_number<int64_t>()));
+  SLM_TRY(const auto device, nn::open_device(args.size() > 5 ? args[5] : "cpu"));
+  const auto compute = args[4] == "float32" ? at::kFloat : at::kBFloat16;
+  SLM_TRY(auto decoder, nn::Decoder::load(args[1], {compute, device, false}));
+  nn::LoraConfig lora;
+  lora.rank = work.at("rank").to_number<int64_t>();
+  lora.alpha = work.at("alpha").to_number<double>();
+  SLM_CHECK(decoder.add_lora(lora, 1, true));
+
+  std::vector<std::vector<nn::Sequence>> steps;
+  for (const auto& step : work.at("steps").as_array()) {
+    auto& sequences = steps.emplace_back();
+    for (const auto& call : step.as_object().at("calls").as_array()) {
+      auto& sequence = sequences.emplace_back();
+      for (const auto& id : call.as_object().at("ids").as_array())
+        sequence.ids.push_back(static_cast<int32_t>(id.to_number<int64_t>()));
+      sequence.n_prompt = call.as_object().at("n_prompt").to_number<size_t>();
+      sequence.rope_key = nn::rope_key(decoder.config(), std::ssize(sequence.ids));
+    }
+  }
+  nn::ForestOptions pack;
+  pack.share_prefixes = args[3] == "shared";
+  const auto n_steps = std::ssize(steps);
+  GivenSteps source(std::move(steps), pack);
+  const auto clock = system_clock();
+  TrainOptions options;
+  options.schedule = {work.at("rate").to_number<double>(), 0, n_steps, 1.0};
+  options.adamw.clip_norm = 0;
+  Trainer trainer(decoder, source, options, *clock);
+  json::array seconds, losses, tokens;
+  double last_s = clock->monotonic_s();
+  int64_t last_tokens = 0;
+  TrainHooks hooks;
+  hooks.on_step = [&](const StepReport& report) {
+    const double now_s = clock->monotonic_s();
+    seconds.push_back(now_s - std::exchange(last_s, now_s));
+    losses.push_back(report.loss);
+    tokens.push_back(report.n_tokens - std::exchange(last_tokens, report.n_tokens));
+  };
+  if (const auto result = trainer.run(hooks); !result) return tl::unexpected<Error>(result.error());
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const json::object line{{"seconds", std::move(seconds)},
+                          {"losses", std::move(losses)},
+                          {"tokens", std::move(tokens)},
+                          {"peak_bytes", usage.ru_maxrss * 1024}};
+  std::puts(json::serialize(line).c_str());
+  return {};
+}
+
+}  // namespace
+}  // namespace slm::finetune
+
+int main(int argc, char** argv) {
+  const auto done = slm::finetune::run({argv, argv + argc});
+  if (!done) std::fprintf(stderr, "%s\n", done.error().message.c_str());
+  return done ? 0 : 1;
+}
