@@ -19,9 +19,24 @@ class GivenSteps final : public BatchSource {
  public:
   GivenSteps(std::vector<std::vector<nn::Sequence>> steps, nn::ForestOptions options)
       : steps_(std::move(steps)), options_(options) {}
-  Result<std::vector<nn::ForestBatch>> next() override { return nn::make_forests(steps_[at_++], options_); }
+  Result<std::vector<nn::ForestBatch>> next() override {
+    auto out = nn::make_forests(steps_[at_++], options_);
+    int64_t n_computed = 0, n_pairs = 0, n_predicted = 0;
+    for (const auto& batch : out) {
+      n_computed += batch.size();
+      n_predicted += std::ssize(batch.loss_at);
+      for (const int32_t position : batch.positions) n_pairs += position + 1;
+    }
+    computed.push_back(n_computed);
+    pairs.push_back(n_pairs);
+    predicted.push_back(n_predicted);
+    return out;
+  }
   json::object position() const override { return {}; }
   Status seek(const json::object&) override { return {}; }
+
+  // Of each step: tokens in the batches, keys seen by queries, positions that predict.
+  json::array computed, pairs, predicted;
 
  private:
   std::vector<std::vector<nn::Sequence>> steps_;
@@ -79,6 +94,9 @@ Status run(const std::vector<std::string>& args) {
   const json::object line{{"seconds", std::move(seconds)},
                           {"losses", std::move(losses)},
                           {"tokens", std::move(tokens)},
+                          {"computed", source.computed},
+                          {"pairs", source.pairs},
+                          {"predicted", source.predicted},
                           {"peak_bytes", usage.ru_maxrss * 1024}};
   std::puts(json::serialize(line).c_str());
   return {};
