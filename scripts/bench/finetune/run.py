@@ -12,33 +12,20 @@ Use: scripts/bench/finetune/run.py [--runs 3] [--work prompt|logs]... [--device 
      Needs build/release/tests/bench/train_steps: cmake --preset release -DSLM_BENCHMARKS=ON && scripts/build.sh release train_steps
 """
 import argparse
-import datetime
 import json
-import os
 import pathlib
-import platform
 import random
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from common import (DATA, FFN, HEAD_DIM, HEADS, KV, LAYERS, PEER, VOCAB, WIDTH, common_options, machine, make_model, measure,
+                    peer_says, program, publish)
+
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
-DATA = ROOT.parent / "shared" / "data"
-PEER = os.environ.get("PEER_PYTHON", sys.executable)
-OURS = ROOT / "build/release/tests/bench/train_steps"
-VOCAB, WIDTH, FFN, LAYERS, HEADS, KV, HEAD_DIM, RANK = 49152, 576, 1536, 30, 9, 3, 64, 16
+RANK = 16
 SETTINGS = {"rank": RANK, "alpha": 32, "rate": 2e-4}
-MAKE_MODEL = f"""
-import sys, torch
-from transformers import LlamaConfig, LlamaForCausalLM
-torch.manual_seed(0)
-LlamaForCausalLM(LlamaConfig(vocab_size={VOCAB}, hidden_size={WIDTH}, intermediate_size={FFN}, num_hidden_layers={LAYERS},
-    num_attention_heads={HEADS}, num_key_value_heads={KV}, max_position_embeddings=8192, tie_word_embeddings=True,
-    rope_theta=100000.0)).to(torch.bfloat16).save_pretrained(sys.argv[1])
-"""
 VERSIONS = ("import torch, transformers, peft; print(f'torch {torch.__version__}, transformers {transformers.__version__}, "
             "peft {peft.__version__}')")
 GEMM_RATE = """
@@ -87,8 +74,7 @@ def log_work(n_steps):
                 text += json.dumps([call["function"] for call in message["tool_calls"]])
             parts += [f"<|im_start|>{message['role']}\n", f"{text}<|im_end|>\n"]
         texts.append(parts)
-    told = subprocess.run([PEER, "-c", TOKENIZE, str(DATA / "tokenizers/phi-2/tokenizer.json")], input=json.dumps(texts),
-                          capture_output=True, text=True, check=True).stdout
+    told = peer_says(TOKENIZE, DATA / "tokenizers/phi-2/tokenizer.json", text=json.dumps(texts))
     conversations = []
     for session, parts in zip(sessions, json.loads(told)):
         ids, trained, calls = [], [], []
@@ -111,14 +97,6 @@ def log_work(n_steps):
     return by_call, by_conversation
 
 
-def run_side(command):
-    environment = dict(os.environ, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def flops(result, step):
     """Of one step: linears, LoRA, attention, head, forward and backward, nothing twice."""
     linear = LAYERS * (WIDTH * (HEADS + 2 * KV) * HEAD_DIM + HEADS * HEAD_DIM * WIDTH + 3 * WIDTH * FFN)
@@ -126,15 +104,6 @@ def flops(result, step):
     adapters = LAYERS * RANK * (2 * (WIDTH + q) + 2 * (WIDTH + kv) + 3 * (WIDTH + FFN))
     return (result["computed"][step] * (4 * linear + 6 * adapters) + 12 * result["pairs"][step] * q * LAYERS +
             4 * result["predicted"][step] * VOCAB * WIDTH)
-
-
-def measure(sides, n_runs):
-    results = {name: [] for name in sides}
-    for run in range(n_runs):
-        for name, command in sides.items():
-            results[name].append(run_side(command))
-            print(f"  run {run + 1}: {name}: {[round(s, 2) for s in results[name][-1]['seconds']]} s", file=sys.stderr)
-    return results
 
 
 def table(title, results, n_tokens, gemm, ours_first):
@@ -160,22 +129,15 @@ def table(title, results, n_tokens, gemm, ours_first):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--work", action="append", choices=["prompt", "logs"])
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    common_options(parser)
     args = parser.parse_args()
     works = args.work or ["prompt", "logs"]
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    versions = subprocess.run([PEER, "-c", VERSIONS], capture_output=True, text=True, check=True).stdout.strip()
-    out = []
     with tempfile.TemporaryDirectory() as temporary:
-        model = pathlib.Path(temporary) / "model"
-        subprocess.run([PEER, "-c", MAKE_MODEL, str(model)], check=True, capture_output=True)
-        gemm = float(subprocess.run([PEER, "-c", GEMM_RATE, str(args.threads), args.device], capture_output=True, text=True,
-                                    check=True).stdout)
+        model = make_model(pathlib.Path(temporary) / "model")
+        gemm = float(peer_says(GEMM_RATE, args.threads, args.device))
+        out = [f"{machine(args, VERSIONS)}; bfloat16 products at {gemm / 1e9:,.0f} GFLOP/s.", ""]
 
         def written(name, steps, peer_rows):
             path = pathlib.Path(temporary) / f"{name}.json"
@@ -183,14 +145,11 @@ def main():
             return path
 
         def peer(path, row):
-            return [PEER, str(HERE / "peer.py"), str(model), str(path), "--row", row, "--device", args.device]
+            return [PEER, HERE / "peer.py", model, path, "--row", row, "--device", args.device]
 
         def ours(path, how):
-            return [str(OURS), str(model), str(path), how, "bfloat16", args.device]
+            return [program("train_steps"), model, path, how, "bfloat16", args.device]
 
-        out.append(f"{cpu}, {args.threads} threads, {args.device}; {versions}; bfloat16 products at {gemm / 1e9:,.0f} GFLOP/s; "
-                   f"{datetime.date.today()}; {args.runs} runs, medians.")
-        out.append("")
         if "prompt" in works:
             steps = prompt_work(args.steps)
             path = written("prompt", steps, 8)
@@ -216,14 +175,7 @@ def main():
                              "transformers + peft, a row a call, autocast, `logits_to_keep`")
             else:
                 print(f"skipped logs: {DATA} isn't there", file=sys.stderr)
-    text = "\n".join(out)
-    print(text)
-    if args.readme:
-        readme = ROOT / "README.md"
-        whole = readme.read_text(encoding="utf-8")
-        marked = re.sub(r"(<!-- bench-finetune:begin -->\n).*(<!-- bench-finetune:end -->)",
-                        lambda m: m[1] + text + "\n" + m[2], whole, flags=re.S)
-        readme.write_text(marked, encoding="utf-8")
+    publish(out, "bench-finetune", args.readme)
 
 
 if __name__ == "__main__":
