@@ -69,6 +69,11 @@ Result<LoadedAdapter> load_adapter(store::Store& store, const TaskId& task) {
   SLM_TRY(const Bytes config, open_checked(store, out.manifest, kConfigFile));
   out.files.config_json = as_text(config);
   SLM_TRY(out.files.weights, open_checked(store, out.manifest, kWeightsFile));
+  const std::string_view quantisation = get_string(out.manifest.config, "base_quantisation");
+  if (!quantisation.empty() && quantisation != kNf4)
+    return fail(ErrorCode::kFormatTooNew, fmt::format("adapter {} was trained over a base in {}; known: {}",
+                                                      out.manifest.id, quantisation, kNf4));
+  out.files.nf4_base = quantisation == kNf4;
   return out;
 }
 

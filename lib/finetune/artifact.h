@@ -6,6 +6,7 @@
 // {step, validation_loss, validation_accuracy} for each validation, numbers only, of the process that finished the
 // training (after --resume, the steps since the checkpoint); no digest covers it.
 // The manifest: config.task, config.base (folder of the base model), config.base_digest (select::model_digest of it),
+//   config.base_quantisation ("nf4" of a QLoRA: the base whose answers count is the quantised one; absent otherwise)
 //   and the settings of the training; inputs.tasks (digest of the task map's manifest), inputs.train and
 //   inputs.validation (of the calls).
 // Errors: kManifestMismatch when a task has no adapter yet or files don't match their manifest; those of the store.
@@ -23,6 +24,7 @@
 namespace slm::finetune {
 
 inline constexpr std::string_view kStep = "finetune";
+inline constexpr std::string_view kNf4 = "nf4";  // of config.base_quantisation
 
 // Seals the files, fills manifest.outputs and manifest.id, writes the manifest last and makes it the task's current
 // one. Requires: manifest.step = "finetune", its config as above, its counts adding up.

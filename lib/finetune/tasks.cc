@@ -257,7 +257,9 @@ Result<nn::TrainPlan> memory_plan(const Base& base, const TaskData& data, const 
                                        {.batch_tokens = batch.rows * batch.length,
                                         .row_length = batch.length,
                                         .rank = settings.lora.rank,
-                                        .dropout = settings.lora.dropout > 0});
+                                        .dropout = settings.lora.dropout > 0,
+                                        .dora = settings.lora.dora,
+                                        .nf4 = settings.nf4});
       if (plan.total_bytes > most.total_bytes) most = plan;
     }
   }
@@ -292,6 +294,7 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
               {"dtype", settings.dtype == nn::DType::kFloat32    ? "float32"
                         : settings.dtype == nn::DType::kBFloat16 ? "bfloat16"
                                                                  : "auto"}};
+  if (settings.nf4) m.config["base_quantisation"] = kNf4;
   m.inputs = {{"tasks", setting.tasks.manifest.digest()},
               {"base", base.digest},
               {"train", data.train.digest},
@@ -313,6 +316,7 @@ Status load_weights(const TaskSettings& settings, Base& base) {
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   SLM_TRY(options.device, nn::open_device(settings.device));
+  if (settings.nf4) options.nf4 = nn::Nf4Base::kPacked;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
 }

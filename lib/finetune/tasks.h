@@ -30,6 +30,7 @@ namespace slm::finetune {
 struct TaskSettings {
   std::filesystem::path base;  // model directory; empty: what select chose for each task
   nn::LoraConfig lora;
+  bool nf4 = false;  // QLoRA: the base's linears in 4 bits, here and wherever the adapter is used
   double learning_rate = 2e-4;
   double warmup_ratio = 0.06;  // of all steps
   double weight_decay = 0.0, clip_norm = 1.0;

@@ -39,13 +39,17 @@ Tensor Decoder::cast(const Tensor& weight) const {
   return weight.scalar_type() == options_.compute ? weight : weight.to(options_.compute);
 }
 
+Tensor Decoder::base_linear(const Tensor& x, const Linear& base, const Tensor& bias) const {
+  const Tensor b = bias.defined() ? cast(bias) : bias;
+  if (!base.packed.empty()) return nf4_linear(x, base.packed, b);
+  return b.defined() ? at::linear(x, cast(base.weight), b) : at::linear(x, cast(base.weight));
+}
+
 Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
   const Linear& l = layers_[layer].linears[site_index];
   const Site* site = has_lora() ? &lora_[kSites * layer + site_index] : nullptr;
-  const Tensor weight = cast(l.weight);
   const auto is_set = [](const Tensor& a) { return a.defined(); };
-  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set))
-    return l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
+  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set)) return base_linear(x, l, l.bias);
   const auto [a, b] = site->packed_a.defined() ? std::pair(site->packed_a, site->packed_b) : packed(*site);
   Tensor in = x;
   if (dropout_ && at::GradMode::is_enabled()) {
@@ -54,14 +58,10 @@ Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
     const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
     in = x * mask.to(x.options());
   }
-  if (!lora_config_.dora) {
-    const Tensor y = l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
-    return at::addmm(y, at::linear(in, a), b.t());
-  }
+  if (!lora_config_.dora) return at::addmm(base_linear(x, l, l.bias), at::linear(in, a), b.t());
   // As peft does: the base's own output is not dropped out, what the scale adds to it is.
-  const Tensor scale =
-      site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l.weight).to(options_.compute);
-  const Tensor base = at::linear(x, weight), scaled = in.is_same(x) ? base : at::linear(in, weight);
+  const Tensor scale = site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l).to(options_.compute);
+  const Tensor base = base_linear(x, l, {}), scaled = in.is_same(x) ? base : base_linear(in, l, {});
   Tensor y = at::addmm(scaled, at::linear(in, a), b.t()) * scale;
   if (!in.is_same(x)) y = y + base - scaled;
   return l.bias.defined() ? y + cast(l.bias) : y;

@@ -42,6 +42,9 @@ class TorchEngine final : public Engine {
   DType dtype() const override { return dtype_; }
 
   Status set_adapter(const AdapterFiles& files) override {
+    if (files.nf4_base && decoder_.options().nf4 == Nf4Base::kNo)
+      return fail(ErrorCode::kManifestMismatch, "the adapter was trained over a base in NF4, this base is not",
+                  "load the base with --nf4");
     SLM_TRY(auto adapter, parse_adapter(files));
     return decoder_.set_lora(adapter.config, std::move(adapter.pairs), false);
   }
@@ -179,7 +182,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, c
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     DType dtype = options.dtype;
     if (dtype == DType::kAuto) dtype = cuda || cpu_has_bf16() ? DType::kBFloat16 : DType::kFloat32;
-    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat, device, false};
+    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat, device, false,
+                                           options.nf4 ? Nf4Base::kRounded : Nf4Base::kNo};
     SLM_TRY(auto decoder, Decoder::load(dir, decoder_options));
     log_info(fmt::format("model of {:.1f} M parameters: {}, {}, kernels {}, {} threads",
                          static_cast<double>(n_parameters(decoder.config())) / 1e6, options.device,

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 #include "nn/adapter.h"
+#include "nn/nf4.h"
 #include "nn/safetensors.h"
 
 namespace slm::nn {
@@ -26,6 +28,14 @@ Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adap
   SLM_TRY(auto parsed, parse_adapter(adapter));
   std::map<std::string, const LoraPair*> pairs;  // by the tensor they change
   for (const auto& pair : parsed.pairs) pairs[pair.module + ".weight"] = &pair;
+
+  std::set<std::string> in_nf4;
+  if (adapter.nf4_base) {
+    const auto sites = linear_sites(config);
+    for (int64_t i = 0; i < config.n_layers; ++i)
+      for (const auto& site : sites)
+        for (const auto& part : site.parts) in_nf4.insert(fmt::format("model.layers.{}.{}.weight", i, part.name));
+  }
 
   std::vector<TensorToWrite> tensors;
   size_t n_found = 0;
@@ -56,9 +66,15 @@ Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adap
       const auto& tensor = tensors[i];
       const TensorView& view = *files.find(tensor.name);
       const auto pair = pairs.find(tensor.name);
-      if (pair == pairs.end() && tensor.dtype == view.dtype) return Bytes(view.data.begin(), view.data.end());
+      const bool quantised = in_nf4.contains(tensor.name);
+      if (pair == pairs.end() && !quantised && tensor.dtype == view.dtype)
+        return Bytes(view.data.begin(), view.data.end());
       SLM_TRY(at::Tensor value, tensor_of(view));
       value = value.to(at::kFloat);
+      if (quantised) {
+        const Nf4 held = nf4_quantise(value);
+        value = nf4_dequantise({&held, 1}, at::kFloat);
+      }
       if (pair != pairs.end()) value = merged(value, *pair->second, parsed.config);
       SLM_TRY(const auto type, torch_type(tensor.dtype));
       value = value.to(type).contiguous();

@@ -244,22 +244,39 @@ TEST_F(TrainerTest, DivergenceStopsTheRunWithAMessage) {
   EXPECT_THAT(result.error().hint, HasSubstr("--lr"));
 }
 
-TEST_F(TrainerTest, TwoAdamWStepsEqualTorchs) {
-  for (const auto& reference : references()) {
+// LoRA, rsLoRA, DoRA and QLoRA, in float32 and float64: losses of 20 steps, and the adapters after them.
+TEST_F(TrainerTest, TwentyAdamWStepsEqualTorchs) {
+  int n_compared = 0;
+  for (const auto& dir : family_dirs()) {
+    const Reference reference = reference_in(dir);
+    if (!reference.has("step_losses")) continue;
+    ++n_compared;
+    const at::Tensor losses = reference.get("step_losses");
     for (const auto compute : {at::kFloat, at::kDouble}) {
-      auto decoder = load(reference.dir, compute);
+      auto decoder = load(dir, compute);
       auto adapter = nn::parse_adapter(reference.adapter()).value();
       ASSERT_TRUE(decoder.set_lora(adapter.config, adapter.pairs, true));
       finetune::AdamW optimiser(decoder.parameters(), {0.9, 0.999, 1e-8, 0.05, 0.5});
       const auto batch = reference_batch(reference);
-      for (int i = 0; i < 2; ++i) {
-        decoder.loss(batch).loss.backward();
-        EXPECT_GT(optimiser.step(3e-3, batch.loss_weight()), 0.5);  // so that clipping is at work
+      double worst_loss = 0, worst = 0;
+      int n_clipped = 0;
+      for (int64_t i = 0; i < losses.numel(); ++i) {
+        const at::Tensor loss = decoder.loss(batch).loss;
+        loss.backward();
+        worst_loss =
+            std::max(worst_loss, std::abs(loss.item<double>() / batch.loss_weight() - losses[i].item<double>()));
+        n_clipped += optimiser.step(3e-3, batch.loss_weight()) > 0.5;
       }
+      EXPECT_GT(n_clipped, 0) << dir;  // so that clipping is at work
+      EXPECT_LT(losses[-1].item<double>(), losses[0].item<double>());
+      EXPECT_LE(worst_loss, 1e-5) << dir;
       for (const auto& p : decoder.parameters())
-        EXPECT_LE(relative_norm(p.value.detach(), reference.get("after_two_steps." + p.name)), 2e-5) << p.name;
+        worst = std::max(worst, relative_norm(p.value.detach(), reference.get("trained." + p.name)));
+      EXPECT_LE(worst, 1e-3) << dir;
+      if (compute == at::kFloat) record_deviation(dir, "trained", worst);
     }
   }
+  EXPECT_GE(n_compared, 5);
 }
 
 TEST(Schedule, WarmsUpAndFollowsACosine) {

@@ -12,7 +12,7 @@ struct Options {
   finetune::TaskChoice choice;
   finetune::TaskSettings settings;
   std::string base, dtype = "auto";
-  bool lora = false, dry_run = false;
+  bool lora = false, qlora = false, dry_run = false;
 };
 
 void say_left_out(int64_t n_tasks, Summary& summary) {
@@ -72,8 +72,9 @@ Result<Summary> run_finetune(Context& context, Options options) {
   if (options.choice.tasks.empty() && !options.choice.all)
     return fail(ErrorCode::kUsage, "no task given",
                 "slmconv finetune --all --lora, or slmconv report tasks for their names");
-  if (!options.lora)
-    return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
+  if (!options.lora && !options.qlora)
+    return fail(ErrorCode::kUsage, "no method given: --lora or --qlora", "slmconv finetune --all --lora");
+  options.settings.nf4 = options.qlora;
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
   SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
@@ -122,7 +123,9 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_flag("--all", o->choice.all,
                 "Every task that can be measured: text only where the truth of the calls that test it is kept, "
                 "one a session group");
-  sub->add_flag("--lora", o->lora, "Low-rank adapters");
+  auto* lora = sub->add_flag("--lora", o->lora, "Low-rank adapters");
+  sub->add_flag("--qlora", o->qlora, "Low-rank adapters over a base whose linears are quantised to 4 bits (NF4)")
+      ->excludes(lora);
   sub->add_option("--base", o->base, "Model directory (default: what select chose)")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));

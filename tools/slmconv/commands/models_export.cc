@@ -6,6 +6,7 @@
 #include "commands/store.h"
 #include "core/file.h"
 #include "finetune/artifact.h"
+#include "finetune/card.h"
 #include "nn/merge.h"
 #include "select/artifact.h"
 
@@ -64,11 +65,14 @@ Result<Summary> run_export(Context& context, const Options& options) {
     SLM_CHECK(write_file_atomic(staged.path() / "adapter_config.json", adapter.files.config_json));
     SLM_CHECK(write_file_atomic(staged.path() / "adapter_model.safetensors", ByteSpan(adapter.files.weights)));
   }
+  SLM_CHECK(write_file_atomic(staged.path() / "README.md", finetune::model_card(adapter, options.merged)));
   SLM_CHECK(staged.commit_new());
   Summary summary;
   summary.n_in = summary.n_out = 1;
   summary.changed = true;
   summary.artifact = adapter.manifest.id;
+  summary.extra["base"] = finetune::base_in_words(adapter);
+  if (adapter.files.nf4_base) summary.lines.push_back("base: " + finetune::base_in_words(adapter));
   summary.lines.push_back(fmt::format("{}: {} {} {} {}; unsealed: it counts as curated data", options.out,
                                       options.merged ? "model of" : "PEFT adapter of", id.value,
                                       options.merged ? "merged into" : "for the base", adapter.base.string()));
