@@ -14,7 +14,9 @@
 #include "finetune/artifact.h"
 #include "finetune/peft.h"
 #include "finetune/source.h"
+#include "finetune/teacher.h"
 #include "model/codec.h"
+#include "nn/export.h"
 #include "nn/plan.h"
 #include "schema/artifacts.h"
 #include "score/match.h"
@@ -34,6 +36,7 @@ struct Base {
   nn::ModelConfig config;
   std::string digest;
   std::optional<nn::Decoder> decoder;
+  std::optional<Teacher> teacher;  // of distillation, fitted to it
 };
 
 // What all tasks of a run share.
@@ -85,6 +88,10 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   SLM_TRY(base.config, nn::read_config(path));
   SLM_TRY(base.digest, select::model_digest(path));
   base.path = path;
+  if (settings.distil == Distil::kLogits) {
+    SLM_TRY(base.teacher, Teacher::open(settings.teacher));
+    SLM_CHECK(base.teacher->fit(path, base.config));
+  }
   return {};
 }
 
@@ -184,6 +191,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty()) return data;
+  if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
   data.steps_per_epoch =
       ShuffledSource::steps_per_epoch(static_cast<int64_t>(data.train.sequences.size()), settings.batch);
   data.n_steps =
@@ -229,7 +237,7 @@ class LeftOut {
   size_t n_chosen_, n_ = 0;
 };
 
-TrainOptions train_options(const TaskData& data, const TaskSettings& settings, std::string identity) {
+TrainOptions train_options(const TaskData& data, const TaskSettings& settings, Base& base, std::string identity) {
   TrainOptions options;
   options.schedule = {.peak = settings.learning_rate,
                       .warmup_steps = std::llround(settings.warmup_ratio * static_cast<double>(data.n_steps)),
@@ -240,6 +248,10 @@ TrainOptions train_options(const TaskData& data, const TaskSettings& settings, s
   options.patience = settings.patience;
   options.checkpoint_every = settings.checkpoint_every;
   options.identity = std::move(identity);
+  if (base.teacher) {
+    options.teacher = &base.teacher->decoder();
+    options.distil = {settings.distil_share, settings.distil_temperature, base.teacher->n_common()};
+  }
   return options;
 }
 
@@ -256,13 +268,14 @@ Result<nn::TrainPlan> memory_plan(const Base& base, const TaskData& data, const 
       const auto plan = nn::plan_train(base.config, settings.dtype,
                                        {.batch_tokens = batch.rows * batch.length,
                                         .row_length = batch.length,
-                                        .rank = settings.lora.rank,
+                                        .rank = settings.full ? 0 : settings.lora.rank,
                                         .dropout = settings.lora.dropout > 0,
                                         .dora = settings.lora.dora,
                                         .nf4 = settings.nf4});
       if (plan.total_bytes > most.total_bytes) most = plan;
     }
   }
+  if (base.teacher) most.total_bytes += nn::plan_serve(base.teacher->config(), settings.dtype, 1, 1).weight_bytes;
   return most;
 }
 
@@ -271,18 +284,10 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
   Manifest m;
   m.step = "finetune";
   m.seed = settings.seed;
-  json::array targets;
-  for (const auto& target : settings.lora.targets) targets.emplace_back(target);
   m.config = {{"task", data.task->id.value},
               {"base", base.path.string()},
               {"base_digest", base.digest},
-              {"method", "lora"},
-              {"rank", settings.lora.rank},
-              {"alpha", settings.lora.alpha},
-              {"dropout", settings.lora.dropout},
-              {"rslora", settings.lora.rslora},
-              {"dora", settings.lora.dora},
-              {"targets", targets},
+              {"method", settings.full ? kFull : "lora"},
               {"learning_rate", settings.learning_rate},
               {"warmup_ratio", settings.warmup_ratio},
               {"weight_decay", settings.weight_decay},
@@ -294,11 +299,26 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
               {"dtype", settings.dtype == nn::DType::kFloat32    ? "float32"
                         : settings.dtype == nn::DType::kBFloat16 ? "bfloat16"
                                                                  : "auto"}};
+  if (!settings.full) {
+    json::array targets;
+    for (const auto& target : settings.lora.targets) targets.emplace_back(target);
+    const json::object lora{{"rank", settings.lora.rank},       {"alpha", settings.lora.alpha},
+                            {"dropout", settings.lora.dropout}, {"rslora", settings.lora.rslora},
+                            {"dora", settings.lora.dora},       {"targets", targets}};
+    m.config.insert(lora.begin(), lora.end());
+  }
   if (settings.nf4) m.config["base_quantisation"] = kNf4;
+  if (settings.distil != Distil::kNo) m.config["distill"] = base.teacher ? "logits" : "sequence";
+  if (base.teacher) {
+    m.config["teacher"] = base.teacher->dir().string();
+    m.config["distill_weight"] = settings.distil_share;
+    m.config["temperature"] = settings.distil_temperature;
+  }
   m.inputs = {{"tasks", setting.tasks.manifest.digest()},
               {"base", base.digest},
               {"train", data.train.digest},
               {"validation", data.validation.digest}};
+  if (base.teacher) m.inputs["teacher"] = base.teacher->digest();
   m.n_in = data.train.n_in;
   m.n_out = static_cast<int64_t>(data.train.sequences.size());
   m.dropped = data.train.dropped;
@@ -312,10 +332,12 @@ at::ScalarType compute_type(nn::DType dtype) {
 }
 
 Status load_weights(const TaskSettings& settings, Base& base) {
-  if (base.decoder) return {};
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   SLM_TRY(options.device, nn::open_device(settings.device));
+  if (base.teacher) SLM_CHECK(base.teacher->load(options));
+  if (base.decoder) return {};
+  options.trainable = settings.full;
   if (settings.nf4) options.nf4 = nn::Nf4Base::kPacked;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
@@ -334,11 +356,11 @@ class TaskRun {
   Result<TaskOutcome> train(Manifest manifest) {
     const auto& task = *data_.task;
     const std::string identity = manifest.input_digest();
-    SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
+    if (!settings_.full) SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
     ShuffledSource source(
         std::move(data_.train.sequences),
         {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
-    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
+    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, base_, identity), context_.clock);
     trainer.set_validation(
         nn::pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
@@ -353,17 +375,19 @@ class TaskRun {
 
     std::string metrics;
     TrainHooks hooks;
+    const auto record = [&](json::object line) {
+      metrics += json::serialize(line) + '\n';
+      if (!context_.metrics) return;
+      line["task"] = task.id.value;
+      context_.metrics(line);
+    };
     hooks.on_step = [&](const StepReport& r) {
-      metrics += json::serialize(
-                     json::object{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}}) +
-                 '\n';
+      record({{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}});
       context_.progress.advance(static_cast<uint64_t>(r.step),
                                 fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
     };
     hooks.on_validation = [&](const ValidationReport& r) {
-      metrics += json::serialize(
-                     json::object{{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}}) +
-                 '\n';
+      record({{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}});
     };
     hooks.save = [&](const Bytes& bytes) -> Status {
       SLM_CHECK(make_dirs(checkpoint.parent_path()));
@@ -383,7 +407,7 @@ class TaskRun {
       return fail(std::move(error));
     }
 
-    SLM_TRY(const nn::AdapterFiles files, peft_files(*base_.decoder, base_.path.filename().string()));
+    SLM_TRY(const nn::AdapterFiles files, trained_files());
     manifest.summary = {{"n_steps", result->n_steps},
                         {"n_tokens", result->n_tokens},
                         {"n_validation", static_cast<int64_t>(data_.validation.sequences.size())},
@@ -396,11 +420,20 @@ class TaskRun {
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
     fs::remove(checkpoint, ec);
+    if (settings_.full) base_.decoder.reset();  // the next task starts from the base again
     return TaskOutcome{
         .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
   }
 
  private:
+  // All weights are kept in the type they were computed with: what was validated is what is served.
+  Result<nn::AdapterFiles> trained_files() const {
+    if (!settings_.full) return peft_files(*base_.decoder, base_.path.filename().string());
+    const bool wide = base_.decoder->options().compute == at::kFloat;
+    SLM_TRY(Bytes weights, nn::weight_file(*base_.decoder, wide ? nn::DType::kFloat32 : nn::DType::kBFloat16));
+    return nn::AdapterFiles{.config_json = {}, .weights = std::move(weights), .full = true};
+  }
+
   const TaskContext& context_;
   const TaskSettings& settings_;
   TaskData& data_;
@@ -409,12 +442,13 @@ class TaskRun {
 
 // Tokens a second of a whole step (forward and backward), measured on the first batches.
 Result<double> measure_speed(const TaskContext& context, const TaskData& data, const TaskSettings& settings,
-                             nn::Decoder& decoder) {
-  SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
+                             Base& base) {
+  nn::Decoder& decoder = *base.decoder;
+  if (!settings.full) SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
   ShuffledSource source(
       data.train.sequences,
       {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
-  TrainOptions options = train_options(data, settings, "");
+  TrainOptions options = train_options(data, settings, base, "");
   options.schedule.n_steps = 3;
   options.validate_every = 0;
   double first_s = 0, last_s = 0;
@@ -516,7 +550,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
     }
     SLM_CHECK(load_weights(settings, base));
     SLM_TRY(const auto memory, memory_plan(base, data, settings));
-    SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
+    SLM_TRY(const double speed, measure_speed(context, data, settings, base));
     const double tokens = static_cast<double>(data.train.n_tokens) * static_cast<double>(data.n_steps) /
                           static_cast<double>(data.steps_per_epoch);
     plans.push_back({.task = task->id.value,

@@ -27,12 +27,25 @@
 
 namespace slm::finetune {
 
+inline constexpr double kFullRate = 2e-5;
+
+// What the answers are learnt from.
+enum class Distil {
+  kNo,        // the logged answers, without a word about it
+  kSequence,  // the same: they are a large model's (sequence-level distillation)
+  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h)
+};
+
 struct TaskSettings {
   std::filesystem::path base;  // model directory; empty: what select chose for each task
+  bool full = false;           // all weights instead of adapters
   nn::LoraConfig lora;
   bool nf4 = false;  // QLoRA: the base's linears in 4 bits, here and wherever the adapter is used
-  double learning_rate = 2e-4;
-  double warmup_ratio = 0.06;  // of all steps
+  Distil distil = Distil::kNo;
+  std::filesystem::path teacher;                      // of kLogits: a model directory
+  double distil_share = 0.5, distil_temperature = 2;  // α and T
+  double learning_rate = 2e-4;                        // of adapters; all weights bear a tenth of it (kFullRate)
+  double warmup_ratio = 0.06;                         // of all steps
   double weight_decay = 0.0, clip_norm = 1.0;
   int64_t batch = nn::kTrainBatch;  // examples a step
   double epochs = 3;
@@ -81,6 +94,8 @@ struct TaskContext {
   store::Store& store;
   Clock& clock;
   Progress& progress;
+  // Called with what metrics.jsonl gets, a line each; may be empty.
+  std::function<void(const json::object&)> metrics = {};
 };
 
 Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,

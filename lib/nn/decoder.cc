@@ -203,7 +203,7 @@ Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& 
   return norm(states.sum.index_select(0, rows), states.normed.index_select(0, rows), final_norm_).normed;
 }
 
-CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
+CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed, const Distillation* distil) {
   dropout_.reset();
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
     dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
@@ -215,7 +215,18 @@ CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
   const Tensor h = head_input(final_states(out, batch.loss_at));
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
-  return linear_cross_entropy(h, head(), {int_tensor(batch.targets, options_.device), weights}, config_.logit_softcap);
+  const LossTargets targets{int_tensor(batch.targets, options_.device), weights};
+  if (distil != nullptr) return distil_loss({h, head(), config_.logit_softcap}, targets, *distil);
+  return linear_cross_entropy(h, head(), targets, config_.logit_softcap);
+}
+
+Scores Decoder::scores(const RowBatch& batch) {
+  at::NoGradGuard no_grad;
+  const AttentionShape shape = shape_of(batch.rows, batch.length);
+  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
+    return attention(qkv, context, shape);
+  });
+  return {head_input(final_states(out, batch.loss_at)), head(), config_.logit_softcap};
 }
 
 Tensor Decoder::logits(const RowBatch& batch) {

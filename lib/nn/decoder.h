@@ -20,6 +20,7 @@
 
 #include "core/random.h"
 #include "nn/batch.h"
+#include "nn/distil.h"
 #include "nn/engine.h"
 #include "nn/nf4.h"
 #include "nn/ops.h"
@@ -77,6 +78,7 @@ class Decoder {
   // Random weights: normal with deviation 0.02, projections into the residual stream divided by √(2·layers); norms 1.
   static Result<Decoder> random(const ModelConfig& config, uint64_t seed, const Options& options);
   static Result<Decoder> load(const std::filesystem::path& dir, const Options& options);
+  static Result<Decoder> from_weights(const ModelConfig& config, const WeightFiles& files, const Options& options);
 
   const ModelConfig& config() const { return config_; }
   const Options& options() const { return options_; }
@@ -98,7 +100,10 @@ class Decoder {
   std::vector<TensorSlice> gradients() const;
 
   // Weighted loss of a batch, with a gradient if gradients are on. dropout_seed matters only with LoRA dropout.
-  CrossEntropy loss(const RowBatch& batch, uint64_t dropout_seed = 0);
+  // distil: of distillation; its teacher's scores are of the same batch.
+  CrossEntropy loss(const RowBatch& batch, uint64_t dropout_seed = 0, const Distillation* distil = nullptr);
+  // What it says of the positions of the loss; no gradient.
+  Scores scores(const RowBatch& batch);
   // Logits of every token, [N, V] float32 (float64 in a float64 model); no gradient.
   at::Tensor logits(const RowBatch& batch);
 

@@ -228,9 +228,13 @@ Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const 
 }
 
 Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& options) {
-  SLM_CHECK(check(options));
   SLM_TRY(const ModelConfig config, read_config(dir));
   SLM_TRY(const WeightFiles files, WeightFiles::open(dir));
+  return from_weights(config, files, options);
+}
+
+Result<Decoder> Decoder::from_weights(const ModelConfig& config, const WeightFiles& files, const Options& options) {
+  SLM_CHECK(check(options));
   return guarded([&]() -> Result<Decoder> {
     Decoder d(config, options);
     std::vector<std::string> wanted;
@@ -249,7 +253,7 @@ Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& o
       wanted.push_back(slice.name);
       const TensorView* view = files.find(slice.name);
       if (view == nullptr)
-        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", dir.string(), slice.name));
+        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", files.place(), slice.name));
       const auto expected = slice.value.sizes().vec();
       if (view->shape != expected)
         return fail(ErrorCode::kBadInput,

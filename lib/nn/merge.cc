@@ -19,13 +19,22 @@ at::Tensor merged(const at::Tensor& weight, const LoraPair& pair, const LoraConf
   return out * (pair.magnitude / out.norm(2, 1)).unsqueeze(1);
 }
 
+Result<WeightFiles> weights_of(const std::filesystem::path& base, const AdapterFiles& adapter) {
+  if (!adapter.full) return WeightFiles::open(base);
+  SLM_TRY(auto file, SafeTensors::from_bytes(adapter.weights, "model.safetensors"));
+  return WeightFiles::of(std::move(file));
+}
+
 }  // namespace
 
 Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adapter, DType stored,
                      const std::filesystem::path& out) {
   SLM_TRY(const ModelConfig config, read_config(base));
-  SLM_TRY(const WeightFiles files, WeightFiles::open(base));
-  SLM_TRY(auto parsed, parse_adapter(adapter));
+  SLM_TRY(const WeightFiles files, weights_of(base, adapter));
+  Adapter parsed;
+  if (!adapter.full) {
+    SLM_TRY(parsed, parse_adapter(adapter));
+  }
   std::map<std::string, const LoraPair*> pairs;  // by the tensor they change
   for (const auto& pair : parsed.pairs) pairs[pair.module + ".weight"] = &pair;
 

@@ -9,6 +9,7 @@
   families.py logits PROGRAM DIR                  runs PROGRAM models logits on some of DIR's models and compares
   families.py adapters DIR OURS MERGED FILE       loads what slmconv wrote for DIR's models into peft (adapters, under OURS) and
                                                   transformers (merged models), compares logits, appends the deviations to FILE
+  families.py distil DIR                          writes DIR/distil.safetensors: losses of distillation between DIR's models
   families.py nf4 FILE                            matrices of awkward sizes as bitsandbytes quantises them
   families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
 
@@ -278,6 +279,38 @@ def make(directory, seed, gradients, rows):
     print(f"made {len(rows or ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
 
 
+# (student, teacher, share of the teacher, temperature, tokens in common): the last teacher knows more tokens.
+DISTIL = [("llama-tied", "qwen3", 0.7, 2.0, 37), ("gemma2", "gemma2", 1.0, 1.0, 37), ("qwen2-nf4", "llama-wide", 0.5, 3.0, 37),
+          ("llama-wide", "llama-partial", 0.4, 1.5, 53)]
+
+
+def distil(directory):
+    """A student with its adapter learns from a plain teacher on the student's examples."""
+    F = torch.nn.functional
+    torch.set_num_threads(1)
+    out = {}
+    for student, teacher, share, t, common in DISTIL:
+        expected = load_file(directory / student / "expected.safetensors")
+        model = peft.PeftModel.from_pretrained(load_base(directory / student, student), directory / student / "adapter", is_trainable=True).eval()
+        theirs = load_base(directory / teacher, teacher)
+        total, n = 0, 0
+        for i in range(len(LENGTHS)):
+            ids, n_prompt = expected[f"ids.{i}"].long().clamp(max=common - 1), int(expected[f"n_prompt.{i}"])
+            forget(model)
+            q = model(ids[None]).logits[0].float()
+            p = logits_of(theirs, ids)
+            rows = torch.arange(max(1, n_prompt), len(ids)) - 1
+            kl = F.kl_div(F.log_softmax(q[rows, :common] / t, -1), F.log_softmax(p[rows, :common] / t, -1), log_target=True, reduction="sum")
+            total = total + share * t * t * kl + (1 - share) * F.cross_entropy(q[rows], ids[rows + 1], reduction="sum")
+            n += len(rows)
+        (total / n).backward()
+        out[f"{student}.loss"] = (total / n).detach().reshape(1)
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                out[f"{student}.grad.{plain(name)}"] = p.grad.clone()
+    save_file(out, directory / "distil.safetensors")
+
+
 def program_logits(program, directory, ids, *more):
     command = [program, "models", "logits", str(directory), "--ids", ",".join(map(str, ids)), "--dtype", "float32", "--json", *more]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -351,6 +384,8 @@ def main():
     sub.add_argument("ours", type=pathlib.Path)
     sub.add_argument("merged", type=pathlib.Path)
     sub.add_argument("file", type=pathlib.Path)
+    sub = commands.add_parser("distil")
+    sub.add_argument("directory", type=pathlib.Path)
     sub = commands.add_parser("nf4")
     sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
@@ -358,6 +393,8 @@ def main():
     args = parser.parse_args()
     if args.command == "make":
         make(args.directory, args.seed, args.gradients, args.rows)
+    elif args.command == "distil":
+        distil(args.directory)
     elif args.command == "nf4":
         make_nf4(args.file)
     elif args.command == "logits":

@@ -15,9 +15,10 @@ trap 'rm -rf "$work"' EXIT
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
 families=("$venv/bin/python" scripts/interop/families.py)
 
-echo "== every family: logits, an adapter's logits, gradients, decoding"
+echo "== every family, NF4, distillation: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
-SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*:Nf4.*'
+"${families[@]}" distil "$work/families"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*:Nf4.*:Distil.*'
 echo "== 20 AdamW steps"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='*TwentyAdamW*'
 echo "== logits through the program"

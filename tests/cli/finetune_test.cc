@@ -223,6 +223,88 @@ TEST_F(OtherMethods, AQloraIsMeasuredAndMergedOverItsQuantisedBase) {
   EXPECT_GT(largest_difference(as_trained, logits_of({base, "--adapter", peft})), 1e-2);
 }
 
+TEST_F(OtherMethods, FullWeightsAreAModelOfTheirOwn) {
+  const Ran ran =
+      run_here({"finetune", label_task(), "--full", "--max-steps", "3", "--lr", "1e-3", "--dtype", "float32"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  const std::string id = last_adapter(ran);
+  EXPECT_EQ(get_string(manifest_of(id).config, "method"), "full");
+  const fs::path dir = store_ / "artifacts" / "finetune" / id;
+  EXPECT_FALSE(fs::exists(dir / "adapter_config.json.sealed"));
+  EXPECT_EQ(read_file(dir / "model.safetensors.sealed")->find("embed_tokens"), std::string::npos) << "sealed";
+  EXPECT_EQ(run_here({"evaluate", "--tasks", label_task(), "--max-new-tokens", "4"}).rc, 0);
+
+  const std::string out = (store_ / "model").string();
+  ASSERT_EQ(run_here({"models", "export", label_task(), "--out", out, "--dtype", "float32"}).rc, 0);
+  EXPECT_EQ(run_cli({"--json", "models", "check", out}).rc, 0);
+  EXPECT_GT(largest_difference(logits_of({base_.string()}), logits_of({out})), 1e-3);
+  // The same settings again: nothing to do. A method at a time.
+  EXPECT_EQ(
+      get_bool(run_here({"finetune", label_task(), "--full", "--max-steps", "3", "--lr", "1e-3", "--dtype", "float32"})
+                   .last(),
+               "changed"),
+      false);
+  EXPECT_EQ(run_here({"finetune", label_task(), "--full", "--lora"}).rc, 2);
+  EXPECT_EQ(run_here({"finetune", label_task(), "--full", "--dora"}).rc, 2);
+  const Ran dry = run_here({"finetune", label_task(), "--full", "--dry-run"});
+  EXPECT_EQ(dry.rc, 0) << dry.out;
+}
+
+TEST_F(OtherMethods, ATeacherOfTheSameTokensIsLearntFrom) {
+  const auto train = [&](std::vector<std::string> more) {
+    std::vector<std::string> args{"finetune", label_task(), "--lora",  "--rank",        "2", "--max-steps",
+                                  "2",        "--dtype",    "float32", "--validations", "0"};
+    args.insert(args.end(), more.begin(), more.end());
+    return run_here(args);
+  };
+  // The base as its own teacher: before the first step there is nothing to learn.
+  const Ran ran = train({"--distill", "logits", "--teacher", base_.string(), "--distill-weight", "1"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  const Manifest manifest = manifest_of(last_adapter(ran));
+  EXPECT_EQ(get_string(manifest.config, "distill"), "logits");
+  EXPECT_FALSE(manifest.inputs.at("teacher").empty());
+  const auto metrics = read_file(store_ / "artifacts" / "finetune" / manifest.id / "metrics.jsonl").value();
+  const auto first = parse_json(metrics.substr(0, metrics.find('\n'))).value().as_object();
+  EXPECT_NEAR(*get_number(first, "loss"), 0, 1e-6);
+
+  const Ran sequence = train({"--distill", "sequence"});
+  ASSERT_EQ(sequence.rc, 0) << sequence.out;
+  EXPECT_EQ(get_string(manifest_of(last_adapter(sequence)).config, "distill"), "sequence");
+
+  // Other tokens under the same ids.
+  const fs::path other = store_ / "teacher";
+  fs::create_directories(other);
+  for (const char* name : {"config.json", "model.safetensors"}) fs::copy_file(base_ / name, other / name);
+  fs::copy_file(fs::path(SLM_SOURCE_DIR) / "tests/data/text/tokenizers/phi2.json", other / "tokenizer.json");
+  const Ran refused = train({"--distill", "logits", "--teacher", other.string()});
+  EXPECT_EQ(refused.rc, 22) << refused.out;
+  EXPECT_THAT(refused.out, HasSubstr("--distill sequence"));
+  EXPECT_EQ(train({"--distill", "logits"}).rc, 2);
+  EXPECT_EQ(train({"--teacher", base_.string()}).rc, 2);
+  EXPECT_EQ(train({"--distill", "ideas"}).rc, 2);
+}
+
+TEST_F(OtherMethods, MetricsAreJsonLines) {
+  const Ran ran = run_here({"finetune", label_task(), "--lora", "--rank", "2", "--max-steps", "4", "--validations", "2",
+                            "--dtype", "float32", "--seed", "5"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  int n_steps = 0, n_validations = 0;
+  std::istringstream lines(ran.out);
+  for (std::string line; std::getline(lines, line);) {
+    const auto value = parse_json(line);
+    ASSERT_TRUE(value) << line;
+    const auto valid = validate_json(*value, "schemas/message/message.schema.json");
+    EXPECT_TRUE(valid) << line;
+    const auto& object = value->as_object();
+    if (get_string(object, "message_type") != "status" || !object.contains("task")) continue;
+    n_steps += object.contains("grad_norm");
+    n_validations += object.contains("validation_accuracy");
+  }
+  EXPECT_GE(n_steps, 1);
+  EXPECT_LE(n_steps, 4);
+  EXPECT_EQ(n_validations, 2);
+}
+
 TEST_F(FinetuneCommand, StatusAndReportsKnowTheTasks) {
   const Ran tasks = run({"report", "tasks"});
   ASSERT_EQ(tasks.rc, 0);
