@@ -17,7 +17,7 @@ seeds() {  # seeds TARGET FOLDER
     detector) head -c 3000 pipelines/quickstart/sample/calls-0.jsonl >"$2/calls" ;;
     template) cp pipelines/quickstart/base-model/chat_template.jinja "$2/" ;;
     tokenizer) cp tests/data/text/tokenizers/*.json "$2/" ;;
-    safetensors) for f in tests/data/tiny-llama/*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
+    safetensors) for f in tests/data/families/llama-*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
     config) cp pipelines/quickstart/base-model/config.json "$2/" ;;
   esac
 }

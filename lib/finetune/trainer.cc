@@ -39,7 +39,9 @@ Result<StepReport> Trainer::one_step() {
       // A checkpoint lies between steps, so seeds by step and micro-batch need no generator state.
       const uint64_t seed =
           options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
-      const auto out = decoder_.loss(batches[i], seed);
+      nn::Distillation distil;
+      if (options_.teacher != nullptr) distil = {options_.teacher->scores(batches[i]), options_.distil};
+      const auto out = decoder_.loss(batches[i], seed, options_.teacher != nullptr ? &distil : nullptr);
       out.loss.backward();
       loss += out.loss.item<double>();
       weight += batches[i].loss_weight();
@@ -110,6 +112,7 @@ Bytes Trainer::checkpoint() {
                            {"n_steps", options_.schedule.n_steps},
                            {"step", step_},
                            {"n_tokens", n_tokens_},
+                           {"loss", last_loss_},
                            {"optimiser_steps", optimiser_.n_steps()},
                            {"source", source_.position()},
                            {"best_step", best_step_},
@@ -179,6 +182,7 @@ Status Trainer::resume(ByteSpan bytes) {
     optimiser_.set_n_steps(number("optimiser_steps"));
     step_ = number("step");
     n_tokens_ = number("n_tokens");
+    last_loss_ = get_number(*state, "loss").value_or(0);
     best_step_ = number("best_step");
     best_loss_ = get_number(*state, "best_loss").value_or(0);
     best_accuracy_ = get_number(*state, "best_accuracy").value_or(0);

@@ -52,10 +52,12 @@ struct TrainOptions {
   Schedule schedule;
   AdamWOptions adamw;
   uint64_t seed = 0;
-  int64_t validate_every = 0;    // steps; 0: never
-  int patience = 0;              // stop after so many validations without a better one; 0: never
-  int64_t checkpoint_every = 0;  // steps; 0: only when interrupted
-  std::string identity;          // of data and settings, by the caller; a checkpoint with another one is refused
+  int64_t validate_every = 0;      // steps; 0: never
+  int patience = 0;                // stop after so many validations without a better one; 0: never
+  int64_t checkpoint_every = 0;    // steps; 0: only when interrupted
+  nn::Decoder* teacher = nullptr;  // with one, the loss of training is that of distillation from it
+  nn::DistilOptions distil;
+  std::string identity;  // of data and settings, by the caller; a checkpoint with another one is refused
 };
 
 struct TrainResult {

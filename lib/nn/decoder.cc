@@ -39,13 +39,17 @@ Tensor Decoder::cast(const Tensor& weight) const {
   return weight.scalar_type() == options_.compute ? weight : weight.to(options_.compute);
 }
 
+Tensor Decoder::base_linear(const Tensor& x, const Linear& base, const Tensor& bias) const {
+  const Tensor b = bias.defined() ? cast(bias) : bias;
+  if (!base.packed.empty()) return nf4_linear(x, base.packed, b);
+  return b.defined() ? at::linear(x, cast(base.weight), b) : at::linear(x, cast(base.weight));
+}
+
 Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
   const Linear& l = layers_[layer].linears[site_index];
   const Site* site = has_lora() ? &lora_[kSites * layer + site_index] : nullptr;
-  const Tensor weight = cast(l.weight);
   const auto is_set = [](const Tensor& a) { return a.defined(); };
-  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set))
-    return l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
+  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set)) return base_linear(x, l, l.bias);
   const auto [a, b] = site->packed_a.defined() ? std::pair(site->packed_a, site->packed_b) : packed(*site);
   Tensor in = x;
   if (dropout_ && at::GradMode::is_enabled()) {
@@ -54,14 +58,10 @@ Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
     const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
     in = x * mask.to(x.options());
   }
-  if (!lora_config_.dora) {
-    const Tensor y = l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
-    return at::addmm(y, at::linear(in, a), b.t());
-  }
+  if (!lora_config_.dora) return at::addmm(base_linear(x, l, l.bias), at::linear(in, a), b.t());
   // As peft does: the base's own output is not dropped out, what the scale adds to it is.
-  const Tensor scale =
-      site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l.weight).to(options_.compute);
-  const Tensor base = at::linear(x, weight), scaled = in.is_same(x) ? base : at::linear(in, weight);
+  const Tensor scale = site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l).to(options_.compute);
+  const Tensor base = base_linear(x, l, {}), scaled = in.is_same(x) ? base : base_linear(in, l, {});
   Tensor y = at::addmm(scaled, at::linear(in, a), b.t()) * scale;
   if (!in.is_same(x)) y = y + base - scaled;
   return l.bias.defined() ? y + cast(l.bias) : y;
@@ -190,7 +190,7 @@ Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& 
   return norm(states.sum.index_select(0, rows), states.normed.index_select(0, rows), final_norm_).normed;
 }
 
-CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed) {
+CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed, const Distillation* distil) {
   dropout_.reset();
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
     dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
@@ -201,7 +201,17 @@ CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed) {
   const Tensor h = head_input(final_states(out, batch.loss_at));
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
-  return linear_cross_entropy(h, head(), {int_tensor(batch.targets, options_.device), weights}, config_.logit_softcap);
+  const LossTargets targets{int_tensor(batch.targets, options_.device), weights};
+  if (distil != nullptr) return distil_loss({h, head(), config_.logit_softcap}, targets, *distil);
+  return linear_cross_entropy(h, head(), targets, config_.logit_softcap);
+}
+
+Scores Decoder::scores(const ForestBatch& batch) {
+  at::NoGradGuard no_grad;
+  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
+    return attention(qkv, context, shape());
+  });
+  return {head_input(final_states(out, batch.loss_at)), head(), config_.logit_softcap};
 }
 
 Tensor Decoder::logits(const ForestBatch& batch) {

@@ -14,6 +14,8 @@ constexpr int64_t kProcessBytes = 130'000'000;
 constexpr int64_t kLossRows = 1024;
 // attention_tiles.cc: rows of a tile; scores and probabilities of a tile over its whole path, on each of a few threads.
 constexpr int64_t kTileRows = 64, kTileValueBytes = 6, kTileThreads = 4;
+// decoder_lora.cc: rows of a weight whose lengths are computed at once.
+constexpr int64_t kNormRows = 1024;
 // decoder.cc: prompt tokens computed at once. engine.cc: room in a new cache, and how it grows.
 constexpr int64_t kPrefillTokens = 16384;
 constexpr int64_t kSpareTokens = 64;
@@ -38,6 +40,22 @@ int64_t layer_adapter_elements(const ModelConfig& c) {
     for (const auto& part : site.parts) out += site.in + part.out;
   return out;
 }
+
+// What is quantised: elements, and those of the largest matrix, which is dequantised whole.
+struct Linears {
+  int64_t elements = 0, largest = 0, rows = 0;
+};
+Linears layer_linears(const ModelConfig& c) {
+  Linears out;
+  for (const auto& site : linear_sites(c)) {
+    out.elements += site.in * site.out;
+    out.largest = std::max(out.largest, site.in * site.out);
+    out.rows += site.out;
+  }
+  return out;
+}
+// Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
+int64_t nf4_bytes(int64_t elements) { return elements / 2 + elements / 64 + elements / 4096; }
 
 }  // namespace
 
@@ -78,11 +96,20 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, w = c.width, f = c.ffn_width;
   const int64_t tokens = std::max(shape.batch_tokens, shape.longest);
   const bool lora = shape.rank > 0;
+  const Linears linears = layer_linears(c);
+  const bool dora = shape.dora && lora, nf4 = shape.nf4 && lora;
   out.n_adapter_parameters = lora ? shape.rank * c.n_layers * layer_adapter_elements(c) : 0;
+  if (dora) out.n_adapter_parameters += c.n_layers * linears.rows;
   // Full weights: float32 masters, and copies in the compute type during a step.
   out.weight_bytes = lora ? n * size : n * (4 + (size == 4 ? 0 : size));
+  if (nf4) {
+    const int64_t quantised = c.n_layers * linears.elements;
+    out.weight_bytes += nf4_bytes(quantised) - quantised * size + linears.largest * size;
+  }
   // Float32, and stacked in the compute type, where zeros fill up what several outputs share.
   out.adapter_bytes = out.n_adapter_parameters * (4 + 2 * size);
+  // Lengths of the base's rows; some rows of the weight as float32 while the adapted ones are measured.
+  if (dora) out.adapter_bytes += c.n_layers * linears.rows * 4 + 2 * kNormRows * std::max(w, f) * 4;
   const int64_t trained = lora ? out.n_adapter_parameters : n;
   out.optimiser_bytes = trained * 16;  // two moments, the gradient, the best values so far; float32
 
@@ -99,7 +126,8 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
                        {4 * tokens * c.n_heads, 1},
                        {size * tokens * 2 * f, 1},  // gate and up
                        {size * tokens * f, 1 + drop},
-                       {size * tokens * r, 7},  // of the adapters, between A and B
+                       {size * tokens * r, 7},                        // of the adapters, between A and B
+                       {size * tokens * linears.rows, dora ? 1 : 0},  // the linears' outputs before they are scaled
                        {scores, kPlainScores}};
   int64_t from_heap = 0;
   for (const auto& [bytes, count] : kept) {

@@ -25,8 +25,10 @@ ServePlan plan_serve(const ModelConfig& config, DType dtype, int64_t context, in
 struct TrainShape {
   int64_t batch_tokens = 0;
   int64_t longest = 0;   // of its sequences
-  int64_t rank = 8;      // LoRA rank on all seven linears; 0 = full weights
+  int64_t rank = 8;      // LoRA rank on all linears; 0 = full weights
   bool dropout = false;  // of the adapters' inputs
+  bool dora = false;
+  bool nf4 = false;  // the linears of the base held in 4 bits
 };
 struct TrainPlan {
   int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0;

@@ -26,7 +26,7 @@ void expect_close(std::span<const float> ours, std::span<const float> theirs, do
 
 // A directory like the untied reference with one file replaced.
 fs::path changed_copy(const std::string& name, const std::string& file, ByteSpan content) {
-  const fs::path from = fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama/untied",
+  const fs::path from = fs::path(SLM_SOURCE_DIR) / "tests/data/families/llama-wide",
                  to = fs::path(::testing::TempDir()) / name;
   fs::create_directories(to);
   for (const char* f : {"config.json", "model.safetensors"})
@@ -35,7 +35,7 @@ fs::path changed_copy(const std::string& name, const std::string& file, ByteSpan
   return to;
 }
 std::string untied_file(const char* name) {
-  return read_file(fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama/untied" / name).value();
+  return read_file(fs::path(SLM_SOURCE_DIR) / "tests/data/families/llama-wide" / name).value();
 }
 
 TEST(Engine, PrefillDoesNotDependOnPadding) {

@@ -2,8 +2,6 @@
 // scripts/interop/run.sh has made them. With SLMCONV_INTEROP_TABLE the deviations are appended to that file.
 #include <fmt/format.h>
 
-#include <fstream>
-
 #include "nn/merge.h"
 #include "nn/tiny_llama.h"
 
@@ -16,12 +14,7 @@ class Family : public ::testing::TestWithParam<fs::path> {
  protected:
   Reference reference_ = reference_in(GetParam());
 
-  void record(const char* what, double deviation) const {
-    const char* path = std::getenv("SLMCONV_INTEROP_TABLE");
-    if (path == nullptr) return;
-    std::ofstream(path, std::ios::app) << fmt::format("{{\"row\":\"{}\",\"{}\":{:.3e}}}\n",
-                                                      GetParam().filename().string(), what, deviation);
-  }
+  void record(const char* what, double deviation) const { record_deviation(GetParam(), what, deviation); }
   // The reference's examples as a batch of ours; shared: those that begin alike share what they begin with.
   std::vector<nn::ForestBatch> packed(const nn::ModelConfig& config, bool shared) const {
     std::vector<nn::Sequence> sequences;
@@ -59,6 +52,10 @@ TEST_P(Family, AdaptersEqualPeft) {
   const double deviation = worst(decoder, "adapted_logits");
   EXPECT_LE(deviation, kBound);
   record("adapted", deviation);
+  ASSERT_TRUE(decoder.set_lora(adapter->config, adapter->pairs, true));  // not packed
+  EXPECT_LE(worst(decoder, "adapted_logits"), kBound);
+  decoder.clear_lora();
+  EXPECT_LE(worst(decoder, "logits"), kBound);
 }
 
 TEST_P(Family, AMergedModelEqualsTheAdapter) {
@@ -70,8 +67,8 @@ TEST_P(Family, AMergedModelEqualsTheAdapter) {
   const auto merged =
       nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kFloat32, dir / "model.safetensors");
   ASSERT_TRUE(merged) << merged.error().message;
-  auto decoder = load(dir);
-  EXPECT_LE(worst(decoder, "adapted_logits"), kBound);
+  auto merged_decoder = nn::Decoder::load(dir, {}).value();  // a QLoRA's too is a model like any other now
+  EXPECT_LE(worst(merged_decoder, "adapted_logits"), kBound);
   // In the base's own type, which is bfloat16 for half of them, as many bytes as the base.
   ASSERT_TRUE(nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kAuto, dir / "own.safetensors"));
   const auto own = nn::SafeTensors::open(dir / "own.safetensors").value();
@@ -117,7 +114,7 @@ TEST_P(Family, GradientsEqualPeft) {
         most = std::max(most, deviation);
       }
     }
-  if (reference_.has("grad.model.embed_tokens.weight")) {  // fresh ones only: they are as large as the model
+  if (reference_.has("grad.model.embed_tokens.weight")) {  // of most, fresh ones only: they are as large as the model
     auto decoder = load(GetParam(), at::kFloat, true);
     const auto batches = packed(decoder.config(), false);
     ASSERT_EQ(batches.size(), 1u);
@@ -135,7 +132,7 @@ TEST_P(Family, GradientsEqualPeft) {
 // A token at a time from a prompt of 5 on, through the engine: the prompt decides the set of rotary frequencies, so
 // only sequences that keep to it are compared.
 TEST_P(Family, DecodingEqualsTransformers) {
-  auto engine = nn::Engine::load(GetParam(), {nn::DType::kFloat32, "cpu", 0});
+  auto engine = nn::Engine::load(GetParam(), {nn::DType::kFloat32, "cpu", 0, is_nf4(GetParam())});
   ASSERT_TRUE(engine) << engine.error().message;
   const auto& config = (*engine)->config();
   double most = 0;

@@ -6,6 +6,7 @@
 #include "commands/store.h"
 #include "core/file.h"
 #include "finetune/artifact.h"
+#include "finetune/card.h"
 #include "nn/merge.h"
 #include "select/artifact.h"
 
@@ -55,34 +56,43 @@ Result<Summary> run_export(Context& context, const Options& options) {
   for (const auto& task : tasks)
     if (task.name == options.task) id = task.id;
   SLM_TRY(const auto adapter, finetune::load_adapter(*store, id));
-  SLM_CHECK(store->audit(options.merged ? "export merged model" : "export adapter",
+  const bool whole = options.merged || adapter.files.full;
+  SLM_CHECK(store->audit(whole ? "export merged model" : "export adapter",
                          fmt::format("{} {}", id.value, adapter.manifest.id)));
   SLM_TRY(StagedDir staged, StagedDir::create(options.out));
-  if (options.merged) {
+  if (whole) {
     SLM_CHECK(write_merged(adapter, dtype, staged.path()));
   } else {
     SLM_CHECK(write_file_atomic(staged.path() / "adapter_config.json", adapter.files.config_json));
     SLM_CHECK(write_file_atomic(staged.path() / "adapter_model.safetensors", ByteSpan(adapter.files.weights)));
   }
+  SLM_CHECK(write_file_atomic(staged.path() / "README.md", finetune::model_card(adapter, whole)));
   SLM_CHECK(staged.commit_new());
   Summary summary;
   summary.n_in = summary.n_out = 1;
   summary.changed = true;
   summary.artifact = adapter.manifest.id;
+  summary.extra["base"] = finetune::base_in_words(adapter);
+  if (adapter.files.nf4_base) summary.lines.push_back("base: " + finetune::base_in_words(adapter));
   summary.lines.push_back(fmt::format("{}: {} {} {} {}; unsealed: it counts as curated data", options.out,
-                                      options.merged ? "model of" : "PEFT adapter of", id.value,
-                                      options.merged ? "merged into" : "for the base", adapter.base.string()));
+                                      whole ? "model of" : "PEFT adapter of", id.value,
+                                      adapter.files.full ? "trained from"
+                                      : whole            ? "merged into"
+                                                         : "for the base",
+                                      adapter.base.string()));
   return summary;
 }
 
 }  // namespace
 
 void add_models_export(CLI::App& models, Context& context) {
-  auto* sub = models.add_subcommand("export", "Write a task's sealed adapter as a plain PEFT directory, or merged");
+  auto* sub = models.add_subcommand("export", "Write a task's sealed adapter as a plain PEFT directory, or as a model");
   auto o = std::make_shared<Options>();
   sub->add_option("task", o->task, "Task by id or name")->required();
   sub->add_option("--out", o->out, "Folder to make")->required()->type_name("DIR");
-  sub->add_flag("--merged", o->merged, "A model directory of its own: the base with the adapter in its weights");
+  sub->add_flag(
+      "--merged", o->merged,
+      "A model directory of its own: the base with the adapter in its weights (after --full it is one anyway)");
   sub->add_option("--dtype", o->dtype, "Type of the merged weights; auto: as the base has them")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
