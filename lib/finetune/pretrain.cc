@@ -94,7 +94,7 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   if (o.corpora.empty()) return fail(ErrorCode::kUsage, "no corpus given");
   if (o.length < 8 || o.batch_tokens < o.length)
     return fail(ErrorCode::kUsage,
-                fmt::format("batch of {} tokens in rows of {}: a row has at least 8 tokens and fits in a batch",
+                fmt::format("batch of {} tokens, lines of up to {}: a line has at least 8 tokens and fits in a batch",
                             o.batch_tokens, o.length));
   if (o.n_tokens > 0) o.n_steps = std::max<int64_t>(1, o.n_tokens / o.batch_tokens);
   o.micro_tokens = std::min(o.micro_tokens, o.batch_tokens);

@@ -48,7 +48,7 @@ def program(name):
     return path
 
 
-def measure(sides, n_runs):
+def measure(sides, n_runs, say_seconds=True):
     """{name: [result of each run]}, the sides by turns, every figure from a process of its own."""
     environment = dict(os.environ, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
     results = {name: [] for name in sides}
@@ -58,7 +58,8 @@ def measure(sides, n_runs):
             if done.returncode != 0:
                 sys.exit(f"{name}: {done.stderr[-2000:]}")
             results[name].append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"  run {run + 1}: {name}: {[round(s, 2) for s in results[name][-1]['seconds']]} s", file=sys.stderr)
+            seconds = [round(s, 2) for s in results[name][-1]["seconds"]]
+            print(f"  run {run + 1}: {name}: {seconds if say_seconds else round(sum(seconds), 1)} s", file=sys.stderr)
     return results
 
 

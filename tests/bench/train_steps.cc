@@ -1,6 +1,7 @@
 // Our side of scripts/bench/finetune: a LoRA training over the steps of a work file, one JSON line at the end.
 // Use: train_steps MODEL WORK shared|alone bfloat16|float32 [DEVICE]
-// WORK: {"threads", "rank", "alpha", "rate", "steps": [{"calls": [{"ids", "n_prompt"}…]}…]}
+// WORK: {"threads", "rank" (0: all weights), "alpha", "rate", "cosine", "steps": [{"calls": [{"ids", "n_prompt"}…]}…],
+//   "held_out" (may be missing): calls whose loss after the last step is told}
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 
@@ -44,6 +45,18 @@ class GivenSteps final : public BatchSource {
   size_t at_ = 0;
 };
 
+std::vector<nn::Sequence> calls_of(const json::array& calls, const nn::ModelConfig& config) {
+  std::vector<nn::Sequence> out;
+  for (const auto& call : calls) {
+    auto& sequence = out.emplace_back();
+    for (const auto& id : call.as_object().at("ids").as_array())
+      sequence.ids.push_back(static_cast<int32_t>(id.to_number<int64_t>()));
+    sequence.n_prompt = call.as_object().at("n_prompt").to_number<size_t>();
+    sequence.rope_key = nn::rope_key(config, std::ssize(sequence.ids));
+  }
+  return out;
+}
+
 Status run(const std::vector<std::string>& args) {
   if (args.size() < 5) return fail(ErrorCode::kUsage, "train_steps MODEL WORK shared|alone bfloat16|float32 [DEVICE]");
   SLM_TRY(const auto text, read_file(args[2]));
@@ -52,30 +65,23 @@ Status run(const std::vector<std::string>& args) {
   at::set_num_threads(static_cast<int>(work.at("threads").to_number<int64_t>()));
   SLM_TRY(const auto device, nn::open_device(args.size() > 5 ? args[5] : "cpu"));
   const auto compute = args[4] == "float32" ? at::kFloat : at::kBFloat16;
-  SLM_TRY(auto decoder, nn::Decoder::load(args[1], {compute, device, false}));
   nn::LoraConfig lora;
   lora.rank = work.at("rank").to_number<int64_t>();
   lora.alpha = work.at("alpha").to_number<double>();
-  SLM_CHECK(decoder.add_lora(lora, 1, true));
+  SLM_TRY(auto decoder, nn::Decoder::load(args[1], {compute, device, lora.rank == 0}));
+  if (lora.rank > 0) SLM_CHECK(decoder.add_lora(lora, 1, true));
 
   std::vector<std::vector<nn::Sequence>> steps;
-  for (const auto& step : work.at("steps").as_array()) {
-    auto& sequences = steps.emplace_back();
-    for (const auto& call : step.as_object().at("calls").as_array()) {
-      auto& sequence = sequences.emplace_back();
-      for (const auto& id : call.as_object().at("ids").as_array())
-        sequence.ids.push_back(static_cast<int32_t>(id.to_number<int64_t>()));
-      sequence.n_prompt = call.as_object().at("n_prompt").to_number<size_t>();
-      sequence.rope_key = nn::rope_key(decoder.config(), std::ssize(sequence.ids));
-    }
-  }
+  for (const auto& step : work.at("steps").as_array())
+    steps.push_back(calls_of(step.as_object().at("calls").as_array(), decoder.config()));
   nn::ForestOptions pack;
   pack.share_prefixes = args[3] == "shared";
   const auto n_steps = std::ssize(steps);
   GivenSteps source(std::move(steps), pack);
   const auto clock = system_clock();
   TrainOptions options;
-  options.schedule = {work.at("rate").to_number<double>(), 0, n_steps, 1.0};
+  const bool cosine = work.contains("cosine");  // as slmconv finetune trains; else the rate stays
+  options.schedule = {work.at("rate").to_number<double>(), cosine ? n_steps / 16 : 0, n_steps, cosine ? 0.0 : 1.0};
   options.adamw.clip_norm = 0;
   Trainer trainer(decoder, source, options, *clock);
   json::array seconds, losses, tokens;
@@ -89,6 +95,16 @@ Status run(const std::vector<std::string>& args) {
     tokens.push_back(report.n_tokens - std::exchange(last_tokens, report.n_tokens));
   };
   if (const auto result = trainer.run(hooks); !result) return tl::unexpected<Error>(result.error());
+  json::value held_out_loss;
+  if (const auto* held_out = work.if_contains("held_out")) {
+    at::NoGradGuard no_grad;
+    double loss = 0, weight = 0;
+    for (const auto& batch : nn::make_forests(calls_of(held_out->as_array(), decoder.config()), {})) {
+      loss += decoder.loss(batch).loss.item<double>();
+      weight += batch.loss_weight();
+    }
+    held_out_loss = loss / weight;
+  }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   const json::object line{{"seconds", std::move(seconds)},
@@ -97,6 +113,7 @@ Status run(const std::vector<std::string>& args) {
                           {"computed", source.computed},
                           {"pairs", source.pairs},
                           {"predicted", source.predicted},
+                          {"held_out", std::move(held_out_loss)},
                           {"peak_bytes", usage.ru_maxrss * 1024}};
   std::puts(json::serialize(line).c_str());
   return {};

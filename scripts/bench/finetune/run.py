@@ -61,8 +61,8 @@ def call_rows(calls):
     return [{"ids": call["ids"], "trained": [int(i >= call["n_prompt"]) for i in range(len(call["ids"]))]} for call in calls]
 
 
-def log_work(n_steps):
-    """Steps of two sessions: (a row a call, a row a conversation). The first step's sessions are the shortest."""
+def log_conversations():
+    """tau-bench's sessions: {"calls": an assistant's turn each, "row": the whole conversation}."""
     with open(DATA / "agent-logs/tau-bench-airline-gpt4o.json", encoding="utf-8") as file:
         sessions = json.load(file)
     texts = []
@@ -75,7 +75,7 @@ def log_work(n_steps):
             parts += [f"<|im_start|>{message['role']}\n", f"{text}<|im_end|>\n"]
         texts.append(parts)
     told = peer_says(TOKENIZE, DATA / "tokenizers/phi-2/tokenizer.json", text=json.dumps(texts))
-    conversations = []
+    out = []
     for session, parts in zip(sessions, json.loads(told)):
         ids, trained, calls = [], [], []
         for message, head, body in zip(session["traj"], parts[::2], parts[1::2]):
@@ -84,8 +84,17 @@ def log_work(n_steps):
             if answer:
                 calls.append({"ids": [i % VOCAB for i in ids + body], "n_prompt": len(ids)})
             ids, trained = ids + body, trained + [int(answer)] * len(body)
-        conversations.append({"calls": calls, "row": {"ids": [i % VOCAB for i in ids], "trained": trained}})
-    order = sorted(conversations, key=lambda c: len(c["row"]["ids"]))
+        out.append({"calls": calls, "row": {"ids": [i % VOCAB for i in ids], "trained": trained}})
+    return out
+
+
+def log_calls():
+    return [conversation["calls"] for conversation in log_conversations()]
+
+
+def log_work(n_steps):
+    """Steps of two sessions: (a row a call, a row a conversation). The first step's sessions are the shortest."""
+    order = sorted(log_conversations(), key=lambda c: len(c["row"]["ids"]))
     rest = order[2:]
     random.Random(7).shuffle(rest)
     groups = [order[:2]] + [rest[2 * i:2 * i + 2] for i in range(n_steps - 1)]
