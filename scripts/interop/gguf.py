@@ -1,0 +1,340 @@
+#!/usr/bin/env python3
+"""Reference for GGUF files: what llama.cpp makes of those that slmconv writes.
+
+  gguf.py make DIR [--seed N]   (transformers and peft) writes DIR/<row>/: a tiny random model of each family with an
+                                adapter, a tokenizer, a chat template, texts.json
+  gguf.py compare DIR FILE      (llama-cpp-python, gguf) opens the files that slmconv left in DIR/<row>/ and compares
+                                logits, greedy ids, adapters' logits and token ids with slmconv's; writes lines to FILE
+  gguf.py table FILE            turns them into the table of the README
+  gguf.py quants                prints the bytes that tests/nn/ggml_quants_test.cc expects
+
+The models are families.py's, in shapes whose rows are whole blocks of 32 values, with tokenizers of every kind that is
+written: byte-level BPE of each pre-tokenizer, SentencePiece's BPE from tokenizer.model and from tokenizer.json.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+DATA = HERE.parents[1] / "tests" / "data"
+# max|Δ| / max|logit|. In f16 llama.cpp rounds a matrix product's input to half precision, too; its GELU is a table of half
+# precision whatever the file.
+F16_BOUND, F32_BOUND, F32_GELU_BOUND = 1e-2, 1e-4, 2e-3
+SEED_STEP = 100
+
+SHAPE = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+             max_position_embeddings=128)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=40)
+YARN = dict(factor=4.0, original_max_position_embeddings=32)
+SHORT, LONG = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5], [1.5, 2.0, 3.0, 4.0, 4.5, 5.0]
+
+
+def longrope(original):
+    return dict(model_type="phi3", partial_rotary_factor=0.75, tie_word_embeddings=True, rope_theta=10000.0, max_position_embeddings=4 * original,
+                original_max_position_embeddings=original, rope_scaling=dict(type="longrope", short_factor=SHORT, long_factor=LONG))
+
+
+# row: (models it stands for, tokenizer, older generation of config.json, fields beside SHAPE)
+ROWS = {
+    "llama": ("Llama 2, TinyLlama", "llama2-json", True, dict(model_type="llama", rms_norm_eps=1e-5, rope_theta=5000.0)),
+    "llama-tied": ("SmolLM2", "smollm", True, dict(model_type="llama", tie_word_embeddings=True, rope_theta=100000.0)),
+    "llama3": ("Llama 3.1, 3.2, R1-Distill-Llama, xLAM-2", "llama3", False, dict(model_type="llama", head_dim=32, rope_parameters=LLAMA3 | dict(rope_theta=5000.0))),
+    "llama-biased": ("Llama with attention_bias and mlp_bias", "llama3-merges", False, dict(model_type="llama", attention_bias=True, mlp_bias=True)),
+    "llama-linear": ("Llama, linear positions", "sentencepiece", True, dict(model_type="llama", rope_scaling=dict(type="linear", factor=2.5))),
+    "llama-yarn": ("Llama, YaRN", "llama3", False, dict(model_type="llama", rope_parameters=YARN | dict(rope_type="yarn", rope_theta=10000.0))),
+    "mistral": ("Mistral (context: one window)", "sentencepiece", True, dict(model_type="mistral", head_dim=32, sliding_window=48, rope_theta=10000.0)),
+    "qwen2": ("Qwen2, Qwen2.5, R1-Distill-Qwen", "qwen2", True, dict(model_type="qwen2", rope_theta=1000000.0, tie_word_embeddings=True, use_sliding_window=False)),
+    "qwen2-yarn": ("Qwen2.5 with YaRN", "qwen2", True, dict(model_type="qwen2", max_position_embeddings=32, rope_scaling=YARN | dict(type="yarn"))),
+    "qwen3": ("Qwen3", "qwen2", True, dict(model_type="qwen3", head_dim=32, rope_theta=1000000.0, tie_word_embeddings=True)),
+    "smollm3": ("SmolLM3", "llama3", True, dict(model_type="smollm3", num_hidden_layers=8, rope_theta=5000000.0, no_rope_layer_interval=4)),
+    "granite": ("Granite 3", "smollm", False, dict(model_type="granite", embedding_multiplier=12.0, logits_scaling=8.0, residual_multiplier=0.22,
+                                                   attention_multiplier=0.07, tie_word_embeddings=True,
+                                                   rope_parameters=dict(rope_type="default", rope_theta=10000.0))),
+    "phi": ("Phi-1.5, Phi-2", "phi2", True, dict(model_type="phi", num_key_value_heads=4, partial_rotary_factor=0.5, layer_norm_eps=1e-5,
+                                                 hidden_act="gelu_new", rope_theta=10000.0)),
+    "phi3": ("Phi-3-mini (context: one window)", "phi3", True, dict(model_type="phi3", sliding_window=48, rope_theta=10000.0, rope_scaling=None,
+                                                                    original_max_position_embeddings=128)),
+    "phi3-longrope": ("Phi-3-mini-128k, Phi-3.5-mini: beyond the original context", "phi3", True, longrope(16)),
+    "phi3-longrope-short": ("Phi-3-mini-128k, Phi-3.5-mini: within it", "phi3", True, longrope(512)),
+    "gemma": ("Gemma 1", "gemma-json", True, dict(model_type="gemma", head_dim=32, hidden_act="gelu_pytorch_tanh", rope_theta=10000.0)),
+    "gemma2": ("Gemma 2", "gemma-json", True, dict(model_type="gemma2", head_dim=32, num_hidden_layers=4, sliding_window=7, query_pre_attn_scalar=32,
+                                                   attn_logit_softcapping=5.0, final_logit_softcapping=3.0, rope_theta=10000.0)),
+    "gemma3": ("Gemma 3, text (hub's file)", "gemma-json", True, dict(
+        model_type="gemma3_text", head_dim=32, num_hidden_layers=6, sliding_window=7, sliding_window_pattern=3, query_pre_attn_scalar=32,
+        rope_theta=1000000.0, rope_local_base_freq=1000.0, rope_scaling=dict(rope_type="linear", factor=8.0))),
+    "gemma3-new": ("Gemma 3, text (transformers 5)", "gemma-json", False, dict(
+        model_type="gemma3_text", head_dim=32, num_hidden_layers=4, sliding_window=7, query_pre_attn_scalar=32,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1000000.0),
+                             sliding_attention=dict(rope_type="default", rope_theta=1000.0)))),
+}
+
+TEXTS = [
+    "The order was sent.", " leading space", "two  spaces   and trailing  ", "line one\nline two\n\n\tindented\r\n  x",
+    "Grüße aus Köln, 東京 und 🙂!", "Где мой заказ? Πού είναι η παραγγελία μου;", "أين طلبي؟ איפה ההזמנה שלי?", "मेरा ऑर्डर कहाँ है? คำสั่งซื้อ",
+    "한국어 주문 我的订单在哪里？", "1234567890 3.14 1,000 ٣٤٥", "it's I'm they'LL we'Ve don't", "{\"name\": \"find_order\", \"arguments\": {\"order_id\": \"A-1042\"}}",
+    "def find(order_id, limit=3):\n    for i in range(limit):\n        print(i + 1042)\n", "if (a != b) { return a->x[3] && !b; } // end",
+]
+TEMPLATE = ("{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' -}}{%- endfor -%}"
+            "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}")
+WITH_BOS = "{{- bos_token -}}" + TEMPLATE
+PHI3 = ("{{- bos_token -}}{%- for m in messages -%}{{- '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' -}}{%- endfor -%}"
+        "{%- if add_generation_prompt -%}{{- '<|assistant|>\\n' -}}{%- endif -%}")
+PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS[:6]]
+
+
+def token(content, id, **flags):
+    return dict(id=id, content=content, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True) | flags
+
+
+def from_sentencepiece(added, prefix):
+    """tests/data/tiny-tokenizer as tokenizer.json: merges are all pairs of pieces that make a piece, by its score."""
+    import sentencepiece
+    model = sentencepiece.SentencePieceProcessor(model_file=str(DATA / "tiny-tokenizer" / "tokenizer.model"))
+    pieces = [model.id_to_piece(i) for i in range(model.get_piece_size())]
+    vocab = {piece: i for i, piece in enumerate(pieces)}
+    merges = []
+    for i, piece in enumerate(pieces):
+        if model.is_unknown(i) or model.is_control(i) or model.is_byte(i):
+            continue
+        local = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
+        local = sorted((vocab[a], vocab[b], a, b) for a, b in local if a in vocab and b in vocab)
+        merges += [(-model.get_score(i), a, b) for _, _, a, b in local]
+    merges.sort(key=lambda m: m[0])
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+    normalizer = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, replace]} if prefix else replace
+    split = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    n = len(vocab)
+    return {"version": "1.0", "truncation": None, "padding": None,
+            "added_tokens": [token("<unk>", 0), token("<s>", 1), token("</s>", 2)] + [token(c, n + i, **flags) for i, (c, flags) in enumerate(added)],
+            "normalizer": normalizer, "pre_tokenizer": None if prefix else split, "post_processor": None,
+            "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                                                         {"type": "ByteFallback"}, {"type": "Fuse"}]},
+            "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                      "fuse_unk": True, "byte_fallback": True, "ignore_merges": False, "vocab": vocab, "merges": [[a, b] for _, a, b in merges]}}
+
+
+def tokenizer(kind, out):
+    """Writes the files; returns ids, the first that may be drawn, bos and end of turn ids."""
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>"}
+    chat = TEMPLATE
+    marks = [("<|im_start|>", {}), ("<|im_end|>", {}), ("<tool_call>", dict(special=False))]
+    if kind == "sentencepiece":
+        (out / "tokenizer.model").write_bytes((DATA / "tiny-tokenizer" / "tokenizer.model").read_bytes())
+        config |= {"tokenizer_class": "LlamaTokenizer", "legacy": False, "bos_token": "<s>", "unk_token": "<unk>", "added_tokens_decoder": {
+            str(420 + i): {k: v for k, v in token(c, 0, **flags).items() if k != "id"} for i, (c, flags) in enumerate(marks)}}
+        n = 423
+    elif kind in ("llama2-json", "gemma-json"):
+        file = from_sentencepiece(marks, kind == "llama2-json")
+        config |= {"bos_token": "<s>", "unk_token": "<unk>"}
+        chat = WITH_BOS
+    elif kind == "phi3":
+        strips = ["<|system|>", "<|end|>", "<|user|>", "<|assistant|>"]
+        file = from_sentencepiece([("<|endoftext|>", {})] + [(c, dict(rstrip=True)) for c in strips], True)
+        file["added_tokens"][2]["rstrip"] = True  # </s>
+        config |= {"bos_token": "<s>", "unk_token": "<unk>", "eos_token": "<|end|>"}
+        chat = PHI3
+    else:
+        file = json.loads((DATA / "text" / "tokenizers" / f"{kind.split('-')[0]}.json").read_text())
+        file["added_tokens"] = [t for t in file["added_tokens"] if not (t["lstrip"] or t["rstrip"] or t["single_word"])]
+        for t in file["added_tokens"]:  # the tests' words would hide what the pre-tokenizer does
+            if t["content"] == "Plain":
+                t["normalized"] = False
+        known = {t["content"] for t in file["added_tokens"]}
+        file["added_tokens"] += [token(c, 0, **flags) for c, flags in [*marks, ("<|begin|>", {})] if c not in known]
+        for i, t in enumerate(file["added_tokens"]):
+            t["id"] = len(file["model"]["vocab"]) + i
+        file["model"]["ignore_merges"] = kind == "llama3"
+        config |= {"bos_token": "<|begin|>"}
+        if kind.startswith("llama3"):
+            chat = WITH_BOS
+    if kind != "sentencepiece":
+        (out / "tokenizer.json").write_text(json.dumps(file))
+        n = max(list(file["model"]["vocab"].values()) + [t["id"] for t in file["added_tokens"]]) + 1
+    (out / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (out / "chat_template.jinja").write_text(chat)
+    # Before which SentencePiece would put a space, though llama.cpp, told to put none, doesn't.
+    start = "<|im_start|>" if kind == "sentencepiece" else ""
+    texts = [start + text for text in TEXTS] + ["<|im_start|>user\nthe order<|im_end|>\n", "<|im_start|> a  <tool_call> b<|im_end|><|im_end|>"]
+    if kind == "phi3":
+        texts += ["<|user|>\n\n the order<|end|>  \n<|assistant|>", "<s>\nhi</s>\n you"]
+    (out / "texts.json").write_text(json.dumps({"texts": texts, "prompts": PROMPTS}))
+    return n
+
+
+def make(directory, seed):
+    import families
+    import torch
+
+    def randomise(model, seed):
+        """As families.py does it, with matrices small enough that rounding isn't amplified from layer to layer."""
+        families_randomise(model, seed)
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.ndim == 2:
+                    p.mul_(0.5)
+    families_randomise, families.randomise = families.randomise, randomise
+    families.LENGTHS = [(5, 17), (1, 9), (11, 12), (4, 31)]
+    for i, (row, (stands_for, kind, older, fields)) in enumerate(ROWS.items()):
+        out = directory / row
+        out.mkdir(parents=True, exist_ok=True)
+        n = tokenizer(kind, out)
+        families.SHAPE = SHAPE | dict(vocab_size=n + 5, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+        families.ROWS = {row: (stands_for, older, fields)}
+        families.make_row(out, row, seed * SEED_STEP + i, False)
+        config = json.loads((out / "config.json").read_text())
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # the tokenizer says them
+            config.pop(key, None)
+        (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    print(f"made {len(ROWS)} models")
+
+
+def quiet():
+    import llama_cpp
+    return llama_cpp.llama_log_callback(lambda level, text, data: None)
+
+
+class LlamaCpp:
+    """One loaded file; logits at every position."""
+    log = None
+
+    def __init__(self, path, n_ctx=256, lora=None):
+        import llama_cpp
+        self.api = llama_cpp
+        LlamaCpp.log = LlamaCpp.log or quiet()
+        llama_cpp.llama_log_set(LlamaCpp.log, None)
+        self.llm = llama_cpp.Llama(str(path), n_ctx=n_ctx, n_batch=256, logits_all=True, n_threads=1, n_threads_batch=1, verbose=False,
+                                   lora_path=None if lora is None else str(lora), type_k=0, type_v=0)
+
+    def logits(self, ids):
+        self.llm.reset()
+        self.llm.eval([int(i) for i in ids])
+        return self.llm.scores[:len(ids)].copy()
+
+    def greedy(self, ids, n):
+        out, ids = [], [int(i) for i in ids]
+        self.llm.reset()
+        self.llm.eval(ids)
+        for _ in range(n):
+            out.append(int(self.llm.scores[self.llm.n_tokens - 1].argmax()))
+            self.llm.eval([out[-1]])
+        return out
+
+    def tokenize(self, text):
+        return self.llm.tokenize(text.encode(), add_bos=False, special=True)
+
+    def prompt(self, text):
+        """As llama.cpp's server does it: its own BOS in place of one that the template wrote."""
+        vocab = self.api.llama_model_get_vocab(self.llm._model.model)
+        adds = self.api.llama_vocab_get_add_bos(vocab)
+        bos = self.api.llama_vocab_get_text(vocab, self.api.llama_vocab_bos(vocab)).decode()
+        if adds and text.startswith(bos):
+            text = text[len(bos):]
+        return self.llm.tokenize(text.encode(), add_bos=True, special=True)
+
+    def ends(self, id):
+        return self.api.llama_vocab_is_eog(self.api.llama_model_get_vocab(self.llm._model.model), id)
+
+
+def deviation(mine, theirs):
+    import numpy as np
+    return float(np.abs(mine - theirs).max() / np.abs(theirs).max())
+
+
+def compare_row(directory, row, say):
+    from safetensors.numpy import load_file
+    ours, ids = load_file(directory / "ours.safetensors"), load_file(directory / "expected.safetensors")
+    fields = ROWS[row][3]
+    long_only = fields.get("original_max_position_embeddings", 512) < 256 and "longrope" in json.dumps(fields)
+    examples = []
+    i = 0
+    while f"ids.{i}" in ids:
+        # llama.cpp chooses LongRoPE's factors by its own context, not by the sequence.
+        if not long_only or len(ids[f"ids.{i}"]) > fields["original_max_position_embeddings"]:
+            examples.append(i)
+        i += 1
+    f32_bound = F32_GELU_BOUND if fields["model_type"].startswith(("gemma", "phi")) and fields["model_type"] != "phi3" else F32_BOUND
+    starts = [i for i in range(len(ours)) if f"start.{i}" in ours]
+    for kind in ("f32", "f16", "bf16", "q8_0", "q4_0"):
+        model = LlamaCpp(directory / f"model.{kind}.gguf")
+        worst = max(deviation(model.logits(ids[f"ids.{i}"]), ours[f"logits.{i}"]) for i in examples)
+        bound = {"f32": f32_bound, "f16": F16_BOUND}.get(kind)
+        say(kind, worst, bound is None or worst <= bound)
+        if kind == "f16":
+            same = all(model.greedy(ours[f"start.{i}"], 16) == ours[f"greedy.{i}"].tolist() for i in starts)
+            say("greedy", same, same)
+            tokens = json.loads((directory / "tokens.json").read_text())
+            texts = json.loads((directory / "texts.json").read_text())
+            wrong = [t for t, mine in zip(texts["texts"], tokens["texts"]) if model.tokenize(t) != mine]
+            wrong += [p["text"] for p in tokens["prompts"] if model.prompt(p["text"]) != p["ids"]]
+            say("tokens", not wrong, not wrong)
+            for text in wrong[:3]:
+                mine = dict(zip(texts["texts"], tokens["texts"])).get(text) or [p["ids"] for p in tokens["prompts"] if p["text"] == text][0]
+                print(f"     {text!r}\n     ours   {mine}\n     theirs {model.tokenize(text)}")
+            ends = all(model.ends(id) for id in tokens["end_ids"])
+            say("ends", ends, ends)
+    for kind in ("f32", "f16"):
+        model = LlamaCpp(directory / f"model.{kind}.gguf", lora=directory / "adapter.gguf")
+        worst = max(deviation(model.logits(ids[f"ids.{i}"]), ours[f"adapted_logits.{i}"]) for i in examples)
+        say(f"adapter_{kind}", worst, worst <= (f32_bound if kind == "f32" else F16_BOUND))
+        if kind == "f16":
+            same = all(model.greedy(ours[f"adapted_start.{i}"], 16) == ours[f"adapted_greedy.{i}"].tolist() for i in starts)
+            say("adapter_greedy", same, same)
+
+
+def compare(directory, file):
+    good = True
+    with open(file, "w") as out:
+        for row in ROWS:
+            if not (directory / row).exists():
+                continue
+
+            def say(what, value, fine):
+                nonlocal good
+                good &= fine
+                shown = value if isinstance(value, bool) else f"{value:.1e}"
+                if not fine or what in ("f16", "adapter_f16"):
+                    print(f"{'ok  ' if fine else 'FAIL'} {row}, {what}: {shown}", flush=True)
+                out.write(json.dumps({"row": row, what: value}) + "\n")
+            compare_row(directory / row, row, say)
+    return good
+
+
+def table(file):
+    rows = {}
+    for line in pathlib.Path(file).read_text().splitlines():
+        entry = json.loads(line)
+        rows.setdefault(entry.pop("row"), {}).update(entry)
+    print("| family (`model_type`) | stands for | f32 | f16 | adapter on f16 | bf16 | q8_0 | q4_0 | greedy ids | token ids |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, (stands_for, kind, _, fields) in ROWS.items():
+        r = rows[name]
+        cells = [f"{r[k]:.0e}" for k in ("f32", "f16", "adapter_f16", "bf16", "q8_0", "q4_0")]
+        cells += ["equal" if r["greedy"] and r["adapter_greedy"] else "differ", f"equal ({kind})" if r["tokens"] and r["ends"] else "differ"]
+        print(f"| {name} (`{fields['model_type']}`) | {stands_for} | " + " | ".join(cells) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    sub = commands.add_parser("make")
+    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument("--seed", type=int, default=0)
+    sub = commands.add_parser("compare")
+    sub.add_argument("directory", type=pathlib.Path)
+    sub.add_argument("file", type=pathlib.Path)
+    sub = commands.add_parser("table")
+    sub.add_argument("file", type=pathlib.Path)
+    args = parser.parse_args()
+    if args.command == "make":
+        make(args.directory, args.seed)
+    elif args.command == "compare":
+        return 0 if compare(args.directory, args.file) else 1
+    else:
+        table(args.file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
