@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Reference for GGUF files: what llama.cpp makes of those that slmconv writes.
 
-  gguf.py make DIR [--seed N]   (transformers and peft) writes DIR/<row>/: a tiny random model of each family with an
+  gguf_files.py make DIR [--seed N]   (transformers and peft) writes DIR/<row>/: a tiny random model of each family with an
                                 adapter, a tokenizer, a chat template, texts.json
-  gguf.py compare DIR FILE      (llama-cpp-python, gguf) opens the files that slmconv left in DIR/<row>/ and compares
+  gguf_files.py compare DIR FILE      (llama-cpp-python, gguf) opens the files that slmconv left in DIR/<row>/ and compares
                                 logits, greedy ids, adapters' logits and token ids with slmconv's; writes lines to FILE
-  gguf.py table FILE            turns them into the table of the README
-  gguf.py quants                prints the bytes that tests/nn/ggml_quants_test.cc expects
+  gguf_files.py table FILE            turns them into the table of the README
+  gguf_files.py reference FILE        (gguf) writes tests/data/gguf/reference.gguf: values in every format, metadata of every type
 
 The models are families.py's, in shapes whose rows are whole blocks of 32 values, with tokenizers of every kind that is
 written: byte-level BPE of each pre-tokenizer, SentencePiece's BPE from tokenizer.model and from tokenizer.json.
@@ -242,8 +242,23 @@ def deviation(mine, theirs):
     return float(np.abs(mine - theirs).max() / np.abs(theirs).max())
 
 
+def same_bytes(directory):
+    """Every tensor of every file against the gguf package's quantisation of the float32 file's."""
+    import gguf
+    whole = {t.name: t.data for t in gguf.GGUFReader(directory / "model.f32.gguf").tensors}
+    good = True
+    for kind in ("f16", "bf16", "q8_0", "q4_0"):
+        tensors = gguf.GGUFReader(directory / f"model.{kind}.gguf").tensors
+        good &= [t.name for t in tensors] == list(whole)
+        for t in tensors:
+            good &= gguf.quants.quantize(whole[t.name], t.tensor_type).tobytes() == t.data.tobytes()
+    return bool(good)
+
+
 def compare_row(directory, row, say):
     from safetensors.numpy import load_file
+    exact = same_bytes(directory)
+    say("bytes", exact, exact)
     ours, ids = load_file(directory / "ours.safetensors"), load_file(directory / "expected.safetensors")
     fields = ROWS[row][3]
     long_only = fields.get("original_max_position_embeddings", 512) < 256 and "longrope" in json.dumps(fields)
@@ -301,6 +316,44 @@ def compare(directory, file):
     return good
 
 
+def reference(file):
+    import gguf
+    import numpy as np
+    random = np.random.default_rng(5)
+    values = random.standard_normal((12, 32)).astype(np.float32)
+    values[1] *= 1e-3
+    values[2] *= 300
+    values[3] = 0
+    values[4] = np.linspace(-1, 1, 32)  # halves between levels
+    values[5] = np.round(values[5] * 4) / 8
+    values[6] = -np.abs(values[6])
+    values[7] = np.repeat(np.float32([1, -1]), 16)  # the first of the largest decides the sign
+    values[8, :16] = 2.0 ** -np.arange(8, 24)
+    values[9] = np.ldexp(values[9], random.integers(-20, 4, 32)).astype(np.float32)
+    values[10] = values[10].astype(np.float16).astype(np.float32) + np.float32(2 ** -12)
+    values[11, :8] = [0.0, -0.0, 1e-7, -1e-7, 6.1e-5, 5.9e-8, 2.9e-8, 65504]
+    writer = gguf.GGUFWriter(file, "llama")
+    for kind, value in (("uint8", 200), ("int8", -100), ("uint16", 60000), ("int16", -30000), ("uint32", 4000000000), ("int32", -2000000000),
+                        ("float32", 1.5), ("uint64", 1 << 40), ("int64", -(1 << 40)), ("float64", -2.25), ("bool", True), ("string", "Grüße")):
+        getattr(writer, f"add_{kind}")(f"a.{kind}", value)
+    writer.add_array("a.texts", ["x", "", "東京"])
+    writer.add_array("a.numbers", [1, -2, 3])
+    writer.add_array("a.reals", [0.5, -1.5])
+    writer.add_array("a.truths", [True, False, True])
+    writer.add_tensor("f32", values)
+    for kind in ("F16", "BF16", "Q8_0", "Q4_0"):
+        type = gguf.GGMLQuantizationType[kind]
+        data = gguf.quants.quantize(values, type)
+        writer.add_tensor(kind.lower(), data, raw_dtype=type)
+        back = gguf.quants.dequantize(data, type)
+        writer.add_tensor(kind.lower() + ".back", back.astype(np.float32))
+    writer.add_tensor("vector", np.float32([1, 2, 3]))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def table(file):
     rows = {}
     for line in pathlib.Path(file).read_text().splitlines():
@@ -326,8 +379,12 @@ def main():
     sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
     sub.add_argument("file", type=pathlib.Path)
+    sub = commands.add_parser("reference")
+    sub.add_argument("file", type=pathlib.Path)
     args = parser.parse_args()
-    if args.command == "make":
+    if args.command == "reference":
+        reference(args.file)
+    elif args.command == "make":
         make(args.directory, args.seed)
     elif args.command == "compare":
         return 0 if compare(args.directory, args.file) else 1
