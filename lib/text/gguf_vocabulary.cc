@@ -144,30 +144,50 @@ Result<std::vector<Merge>> merges_of(const json::object& model) {
   return out;
 }
 
+// The rank of the first merge that makes each piece. Nothing where a piece's merges don't follow one another, so that
+// no score of the piece stands for all of them. runs_alike: pieces of nothing but visible spaces count as one, as Llama
+// 2's do, which have one score; whichever of them is made first, all of a run are made in the end.
+std::optional<std::unordered_map<std::string, size_t>> ranks_of(const std::vector<Merge>& merges, bool runs_alike) {
+  std::unordered_map<std::string, size_t> out;
+  std::optional<size_t> run;
+  size_t last = 0;
+  for (size_t i = 0; i < merges.size(); ++i) {
+    std::string made = merges[i].first + merges[i].second;
+    std::string rest = made;
+    replace_all(rest, kSpaceMark, "");
+    const bool is_run = runs_alike && rest.empty();
+    if (is_run && !run) run = i;
+    const size_t first = out.emplace(std::move(made), is_run ? *run : i).first->second;
+    if (first < last) return std::nullopt;
+    last = first;
+  }
+  return out;
+}
+
 // llama.cpp joins any two pieces whose text together is one, the best score first; this gives merges by rank the scores
 // that make it the same, and refuses lists for which none do.
 Status score_merges(const std::vector<Merge>& merges, GgufVocabulary& out) {
-  std::unordered_map<std::string, size_t> ids;
-  for (size_t i = 0; i < out.tokens.size(); ++i)
-    if (out.types[i] == Type::kNormal) ids.emplace(out.tokens[i], i);
-  std::unordered_map<std::string, size_t> rank;  // of the first merge that makes a piece
-  std::unordered_set<std::string> pairs;
-  size_t last = 0;
+  auto ranks = ranks_of(merges, false);
+  if (!ranks) ranks = ranks_of(merges, true);
+  if (!ranks) return refuse("its merges aren't in the order of what they make, as scores would have it");
+  std::unordered_set<std::string> pairs, pieces;
+  for (const auto& [a, b] : merges) pairs.insert(a + '\n' + b);
   out.scores.assign(out.tokens.size(), kNeverMerged);
-  for (size_t i = 0; i < merges.size(); ++i) {
-    const std::string made = merges[i].first + merges[i].second;
-    pairs.insert(merges[i].first + '\n' + merges[i].second);
-    const size_t first = rank.emplace(made, i).first->second;
-    if (first < last) return refuse("its merges aren't in the order of what they make, as scores would have it");
-    last = first;
-    if (const auto id = ids.find(made); id != ids.end()) out.scores[id->second] = -static_cast<float>(first);
+  for (size_t i = 0; i < out.tokens.size(); ++i) {
+    if (out.types[i] != Type::kNormal) continue;
+    pieces.insert(out.tokens[i]);
+    if (const auto rank = ranks->find(out.tokens[i]); rank != ranks->end())
+      out.scores[i] = -static_cast<float>(rank->second);
   }
-  for (const auto& [piece, id] : ids)
+  for (const auto& piece : pieces) {
+    if (piece.empty()) continue;
     for (size_t cut = code_point_at(piece, 0).n_bytes; cut < piece.size(); cut += code_point_at(piece, cut).n_bytes) {
       const std::string left = piece.substr(0, cut), right = piece.substr(cut);
-      if (ids.contains(left) && ids.contains(right) && !pairs.contains(left + '\n' + right))
+      if (pieces.contains(left) && pieces.contains(right) && !pairs.contains(left + '\n' + right) &&
+          piece.find(' ') == std::string::npos)  // no text has a space by then
         return refuse("its merges leave out pairs of pieces that make a piece, which scores would merge");
     }
+  }
   return {};
 }
 
