@@ -22,6 +22,7 @@ DATA = HERE.parents[1] / "tests" / "data"
 # precision whatever the file.
 F16_BOUND, F32_BOUND, F32_GELU_BOUND = 1e-2, 1e-4, 2e-3
 SEED_STEP = 100
+N_RANDOM = 300
 
 SHAPE = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
              max_position_embeddings=128)
@@ -82,6 +83,25 @@ WITH_BOS = "{{- bos_token -}}" + TEMPLATE
 PHI3 = ("{{- bos_token -}}{%- for m in messages -%}{{- '<|' + m.role + '|>\\n' + m.content + '<|end|>\\n' -}}{%- endfor -%}"
         "{%- if add_generation_prompt -%}{{- '<|assistant|>\\n' -}}{%- endif -%}")
 PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS[:6]]
+
+
+POOLS = ["abcdefghijklmnop ", "eEaAsStT''", "  \n", " ", "0123456789", ".,;:!?()[]{}<>=+-*/\"'_", "éüßçñøåÉÜ", "агдеЖЯ", "αβΣς", "אבגש", "سلام", "कखगािी्",
+         "กขคำ", "東京你好かナ", "한국어", "🙂👧🇩🇪", "the order ", "it's we'LL ", "def f(x):\n    return "]
+
+
+def random_texts(seed, n):
+    """Composed already (NFC), without control characters: what llama.cpp does otherwise than libraries is said in the README."""
+    import random
+    import unicodedata
+    rng = random.Random(seed)
+    texts = []
+    for _ in range(n):
+        parts = []
+        for _ in range(rng.randint(1, 12)):
+            pool = rng.choice(POOLS)
+            parts.append(pool if rng.random() < 0.3 else "".join(rng.choice(pool) for _ in range(rng.randint(1, 8))))
+        texts.append(unicodedata.normalize("NFC", "".join(parts)))
+    return texts
 
 
 def token(content, id, **flags):
@@ -156,7 +176,7 @@ def tokenizer(kind, out):
     (out / "chat_template.jinja").write_text(chat)
     # Before which SentencePiece would put a space, though llama.cpp, told to put none, doesn't.
     start = "<|im_start|>" if kind == "sentencepiece" else ""
-    texts = [start + text for text in TEXTS] + ["<|im_start|>user\nthe order<|im_end|>\n", "<|im_start|> a  <tool_call> b<|im_end|><|im_end|>"]
+    texts = [start + text for text in TEXTS + random_texts(len(kind), N_RANDOM)] + ["<|im_start|>user\nthe order<|im_end|>\n", "<|im_start|> a  <tool_call> b<|im_end|><|im_end|>"]
     if kind == "phi3":
         texts += ["<|user|>\n\n the order<|end|>  \n<|assistant|>", "<s>\nhi</s>\n you"]
     (out / "texts.json").write_text(json.dumps({"texts": texts, "prompts": PROMPTS}))
@@ -284,6 +304,8 @@ def compare_row(directory, row, say):
             wrong = [t for t, mine in zip(texts["texts"], tokens["texts"]) if model.tokenize(t) != mine]
             wrong += [p["text"] for p in tokens["prompts"] if model.prompt(p["text"]) != p["ids"]]
             say("tokens", not wrong, not wrong)
+            if wrong:
+                print(f"     {len(wrong)} of {len(texts['texts'])}")
             for text in wrong[:3]:
                 mine = dict(zip(texts["texts"], tokens["texts"])).get(text) or [p["ids"] for p in tokens["prompts"] if p["text"] == text][0]
                 print(f"     {text!r}\n     ours   {mine}\n     theirs {model.tokenize(text)}")
