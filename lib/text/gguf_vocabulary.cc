@@ -144,15 +144,18 @@ Result<std::vector<Merge>> merges_of(const json::object& model) {
   return out;
 }
 
-// The rank of the first merge that makes each piece. Nothing where a piece's merges don't follow one another, so that
-// no score of the piece stands for all of them. runs_alike: pieces of nothing but visible spaces count as one, as Llama
-// 2's do, which have one score; whichever of them is made first, all of a run are made in the end.
-std::optional<std::unordered_map<std::string, size_t>> ranks_of(const std::vector<Merge>& merges, bool runs_alike) {
+// The rank of the first merge that makes each of `pieces`. Nothing where a piece's merges don't follow one another, so
+// that no score of the piece stands for all of them. runs_alike: pieces of nothing but visible spaces count as one, as
+// Llama 2's do, which have one score; whichever of them is made first, all of a run are made in the end.
+std::optional<std::unordered_map<std::string, size_t>> ranks_of(const std::vector<Merge>& merges,
+                                                                const std::unordered_set<std::string>& pieces,
+                                                                bool runs_alike) {
   std::unordered_map<std::string, size_t> out;
   std::optional<size_t> run;
   size_t last = 0;
   for (size_t i = 0; i < merges.size(); ++i) {
     std::string made = merges[i].first + merges[i].second;
+    if (!pieces.contains(made)) continue;
     std::string rest = made;
     replace_all(rest, kSpaceMark, "");
     const bool is_run = runs_alike && rest.empty();
@@ -167,18 +170,18 @@ std::optional<std::unordered_map<std::string, size_t>> ranks_of(const std::vecto
 // llama.cpp joins any two pieces whose text together is one, the best score first; this gives merges by rank the scores
 // that make it the same, and refuses lists for which none do.
 Status score_merges(const std::vector<Merge>& merges, GgufVocabulary& out) {
-  auto ranks = ranks_of(merges, false);
-  if (!ranks) ranks = ranks_of(merges, true);
-  if (!ranks) return refuse("its merges aren't in the order of what they make, as scores would have it");
-  std::unordered_set<std::string> pairs, pieces;
+  std::unordered_set<std::string> pairs,
+      pieces;  // added tokens (Gemma's runs of spaces) aren't: they are cut out first
   for (const auto& [a, b] : merges) pairs.insert(a + '\n' + b);
+  for (size_t i = 0; i < out.tokens.size(); ++i)
+    if (out.types[i] == Type::kNormal) pieces.insert(out.tokens[i]);
+  auto ranks = ranks_of(merges, pieces, false);
+  if (!ranks) ranks = ranks_of(merges, pieces, true);
+  if (!ranks) return refuse("its merges aren't in the order of what they make, as scores would have it");
   out.scores.assign(out.tokens.size(), kNeverMerged);
-  for (size_t i = 0; i < out.tokens.size(); ++i) {
-    if (out.types[i] != Type::kNormal) continue;
-    pieces.insert(out.tokens[i]);
-    if (const auto rank = ranks->find(out.tokens[i]); rank != ranks->end())
+  for (size_t i = 0; i < out.tokens.size(); ++i)
+    if (const auto rank = ranks->find(out.tokens[i]); rank != ranks->end() && out.types[i] == Type::kNormal)
       out.scores[i] = -static_cast<float>(rank->second);
-  }
   for (const auto& piece : pieces) {
     if (piece.empty()) continue;
     for (size_t cut = code_point_at(piece, 0).n_bytes; cut < piece.size(); cut += code_point_at(piece, cut).n_bytes) {
@@ -193,12 +196,12 @@ Status score_merges(const std::vector<Merge>& merges, GgufVocabulary& out) {
 
 // Added tokens' switches, by id.
 struct Added {
-  bool special = false, lstrip = false, rstrip = false, single_word = false;
+  bool special = false, lstrip = false, rstrip = false, single_word = false, normalized = false;
 };
 
 Added added_of(const json::object& token) {
   const auto flag = [&](const char* key) { return get_bool(token, key).value_or(false); };
-  return {flag("special"), flag("lstrip"), flag("rstrip"), flag("single_word")};
+  return {flag("special"), flag("lstrip"), flag("rstrip"), flag("single_word"), flag("normalized")};
 }
 
 // Sets as_phi3, or refuses what llama.cpp can't do around special tokens. It knows these switches by the model's name
@@ -292,6 +295,10 @@ Status read_json(const std::filesystem::path& dir, int64_t n_ids, GgufVocabulary
     out.model = "llama";
     out.pre = "default";
     out.prefix = *prefix;
+    // Such a token is found only where a space was put before it.
+    if (*prefix == SpacePrefix::kEverySection)
+      for (const auto& [id, token] : added)
+        if (token.normalized) return refuse(fmt::format("the added token {} has normalized set", id));
     SLM_CHECK(score_merges(merges, out));
     return finish(added, out);
   }

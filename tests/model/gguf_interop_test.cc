@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kGreedy = 16;
-constexpr size_t kStarts = 4, kTried = 64;
+constexpr size_t kStarts = 4, kTried = 32;
 
 struct Written {
   std::string name, dtype;
@@ -88,15 +88,18 @@ void compute(nn::Engine& engine, const fs::path& dir, const std::string& prefix,
   }
 }
 
-void export_row(const fs::path& dir) {
-  const auto text_of = [&](const char* name) { return read_file(dir / name).value(); };
-  for (const auto& format : nn::kGgmlFormats) {
-    const auto made =
-        export_gguf(dir, {format.type, dir.filename().string()}, dir / fmt::format("model.{}.gguf", format.name));
-    ASSERT_TRUE(made) << dir << ": " << made.error().message;
-  }
-  const auto weights = text_of("adapter/adapter_model.safetensors");
-  const nn::AdapterFiles adapter{text_of("adapter/adapter_config.json"), Bytes(weights.begin(), weights.end())};
+std::string text_of(const fs::path& path) { return read_file(path).value(); }
+
+void export_model(const fs::path& dir, nn::GgmlType type) {
+  const auto made =
+      export_gguf(dir, {type, dir.filename().string()}, dir / fmt::format("model.{}.gguf", nn::ggml_format(type).name));
+  ASSERT_TRUE(made) << dir << ": " << made.error().message;
+}
+
+void export_with_adapter(const fs::path& dir) {
+  for (const auto& format : nn::kGgmlFormats) export_model(dir, format.type);
+  const auto weights = text_of(dir / "adapter/adapter_model.safetensors");
+  const nn::AdapterFiles adapter{text_of(dir / "adapter/adapter_config.json"), Bytes(weights.begin(), weights.end())};
   const auto made = nn::write_gguf_adapter(dir, adapter, {nn::GgmlType::kF32, "adapter", {}}, dir / "adapter.gguf");
   ASSERT_TRUE(made) << dir << ": " << made.error().message;
 
@@ -109,17 +112,24 @@ void export_row(const fs::path& dir) {
   std::vector<nn::TensorToWrite> views;
   for (const auto& w : out) views.push_back({w.name, w.dtype, w.shape, w.data});
   ASSERT_TRUE(write_file_atomic(dir / "ours.safetensors", nn::write_safetensors(views)));
+}
 
-  // texts.json: texts, and conversations to render. → tokens.json: their ids, and the ids that end a turn.
+// texts.json: texts, and conversations to render and, with "answers", to go on from. → tokens.json: their ids, and the
+// ids that end a turn.
+void write_tokens(const fs::path& dir) {
   const auto codec = Codec::open(dir).value();
   const auto input = read_json_file(dir / "texts.json").value().as_object();
   json::array texts, prompts;
   const auto ids_json = [](const std::vector<int32_t>& ids) { return json::array(ids.begin(), ids.end()); };
   for (const auto& text : input.at("texts").as_array()) texts.push_back(ids_json(codec->encode_text(text.as_string())));
+  std::unique_ptr<nn::Engine> engine;
+  if (input.contains("answers")) engine = nn::Engine::load(dir, {nn::DType::kFloat32, "cpu", 1}).value();
   for (const auto& prompt : input.at("prompts").as_array()) {
     const Prompt given{prompt.as_array(), {}};
-    prompts.push_back(
-        json::object{{"text", codec->render(given).value()}, {"ids", ids_json(codec->encode_prompt(given).value())}});
+    const auto ids = codec->encode_prompt(given).value();
+    json::object row{{"text", codec->render(given).value()}, {"ids", ids_json(ids)}};
+    if (engine != nullptr) row["answer"] = ids_json(go_on(*engine, ids).made);
+    prompts.push_back(std::move(row));
   }
   const json::object tokens{{"texts", texts},
                             {"prompts", prompts},
@@ -131,7 +141,11 @@ TEST(GgufInterop, WritesWhatLlamaCppReads) {
   const char* root = std::getenv("SLMCONV_INTEROP_GGUF");
   if (root == nullptr) GTEST_SKIP() << "scripts/interop/gguf.sh sets SLMCONV_INTEROP_GGUF";
   for (const auto& entry : fs::directory_iterator(root))
-    if (entry.is_directory()) export_row(entry.path());
+    if (entry.is_directory()) {
+      fs::exists(entry.path() / "adapter") ? export_with_adapter(entry.path())
+                                           : export_model(entry.path(), nn::GgmlType::kF16);
+      write_tokens(entry.path());
+    }
 }
 
 }  // namespace
