@@ -15,9 +15,29 @@ namespace {
 
 constexpr std::string_view kKey = "tokenizer.ggml.";
 
+// Every strftime_now("…") as the text it gives on training's day.
+Result<std::string> with_fixed_dates(std::string source) {
+  constexpr std::string_view kCall = "strftime_now(";
+  for (size_t at = 0; (at = source.find(kCall, at)) != std::string::npos; at += kCall.size()) {
+    const size_t open = at + kCall.size(), quote = open < source.size() ? source.find(source[open], open + 1) : open;
+    if (open >= source.size() || (source[open] != '"' && source[open] != '\'') || quote == std::string::npos ||
+        quote + 1 >= source.size() || source[quote + 1] != ')')
+      return fail(
+          ErrorCode::kUnsupportedModel,
+          "no GGUF file of this model: its template computes what strftime_now prints, and training saw one day",
+          "write the date into chat_template.jinja");
+    const std::string call = source.substr(at, quote + 2 - at);
+    SLM_TRY(const auto date, text::ChatTemplate::parse("{{ " + call + " }}"));
+    SLM_TRY(const std::string text, date.render({}, {}, {.now_ms = kTemplateTimeMs}));
+    source.replace(at, call.size(), json::serialize(json::value(text)));
+  }
+  return source;
+}
+
 // The template with training's choices set first, where it asks for them. A line break that begins it would be taken
 // for the one that ends the block before it.
-std::string pinned(std::string source) {
+Result<std::string> pinned(std::string source) {
+  SLM_TRY(source, with_fixed_dates(std::move(source)));
   std::string set;
   if (source.find("enable_thinking") != std::string::npos) set += "{% set enable_thinking = false %}";
   if (source.find("date_string") != std::string::npos) set += "{% set date_string = \"26 Jul 2024\" %}";
@@ -74,9 +94,8 @@ Status put_roles(const std::filesystem::path& dir, const text::Tokenizer& tokeni
   return {};
 }
 
-}  // namespace
-
-Status export_gguf(const std::filesystem::path& dir, const GgufExport& options, const std::filesystem::path& out) {
+// All but the weights.
+Result<nn::GgufOptions> prepare(const std::filesystem::path& dir, const GgufExport& options) {
   SLM_TRY(const auto config, nn::read_config(dir));
   SLM_CHECK(nn::gguf_settings(config));  // the likeliest refusal first
   SLM_TRY(const auto tokenizer, text::Tokenizer::open(dir));
@@ -111,7 +130,20 @@ Status export_gguf(const std::filesystem::path& dir, const GgufExport& options, 
   put("add_eos_token", false);
   if (sentencepiece) put("add_space_prefix", every_section);
   SLM_TRY(std::string source, text::ChatTemplate::source(dir));
-  file.extra.push_back({"tokenizer.chat_template", pinned(std::move(source))});
+  SLM_TRY(source, pinned(std::move(source)));
+  file.extra.push_back({"tokenizer.chat_template", std::move(source)});
+  return file;
+}
+
+}  // namespace
+
+Status check_gguf(const std::filesystem::path& dir) {
+  SLM_CHECK(prepare(dir, {}));
+  return {};
+}
+
+Status export_gguf(const std::filesystem::path& dir, const GgufExport& options, const std::filesystem::path& out) {
+  SLM_TRY(const auto file, prepare(dir, options));
   return nn::write_gguf_model(dir, file, out);
 }
 

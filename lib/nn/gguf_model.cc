@@ -24,7 +24,7 @@ struct Source {
 
 // What becomes of a tensor's values on their way.
 struct Change {
-  int64_t interleaved_heads = 0;  // rows of each head: from halves to pairs; 0: rows stay
+  int64_t paired_heads = 0;  // rows of each head: from halves to pairs; 0: rows stay
   float added = 0;
 };
 
@@ -51,20 +51,16 @@ Result<Source> source_of(const TensorView& view, const std::string& name) {
   return out;
 }
 
-// Rotated pairs lie half a head apart in a checkpoint; llama.cpp's older architectures want them side by side.
+// The checkpoint's row that becomes row `row`, where each head's halves become pairs.
 int64_t source_row(int64_t row, int64_t rows, int64_t heads) {
   if (heads == 0) return row;
   const int64_t head = rows / heads, at = row % head;
   return row - at + at % 2 * (head / 2) + at / 2;
 }
 
-bool interleaves(const ModelConfig& c) {
-  return c.model_type == "llama" || c.model_type == "mistral" || c.model_type == "smollm3" || c.model_type == "granite";
-}
-
-// Heads whose rows are reordered in the tensor (or adapter) of this checkpoint name.
-int64_t interleaved_heads(const ModelConfig& c, std::string_view name) {
-  if (!interleaves(c)) return 0;
+// Heads whose rows are reordered in the tensor (or adapter) of this checkpoint name; 0: none.
+int64_t paired_heads(const ModelConfig& c, const GgufSettings& settings, std::string_view name) {
+  if (!settings.pairs) return 0;
   if (name.find(".q_proj.") != std::string_view::npos) return c.n_heads;
   return name.find(".k_proj.") != std::string_view::npos ? c.n_kv_heads : 0;
 }
@@ -75,15 +71,14 @@ Result<Bytes> convert(const Tensor& tensor) {
   std::vector<float> row(static_cast<size_t>(source.columns));
   Bytes out;
   out.reserve(static_cast<size_t>(*gguf_tensor_bytes(written.type, written.shape)));
-  const bool vector = written.shape.size() == 1 && change.interleaved_heads > 0;  // a bias: its values are the rows
+  const bool vector = written.shape.size() == 1 && change.paired_heads > 0;  // a bias: its values are the rows
   for (int64_t r = 0; r < source.rows; ++r) {
-    const auto from = static_cast<size_t>(source_row(r, source.rows, vector ? 0 : change.interleaved_heads));
+    const auto from = static_cast<size_t>(source_row(r, source.rows, vector ? 0 : change.paired_heads));
     ggml_dequantize(source.type, source.data.subspan(from * row_bytes, row_bytes), row);
     if (vector) {
       const auto held = row;
       for (int64_t i = 0; i < source.columns; ++i)
-        row[static_cast<size_t>(i)] =
-            held[static_cast<size_t>(source_row(i, source.columns, change.interleaved_heads))];
+        row[static_cast<size_t>(i)] = held[static_cast<size_t>(source_row(i, source.columns, change.paired_heads))];
     }
     if (change.added != 0)
       for (float& x : row) x += change.added;
@@ -214,7 +209,7 @@ Status write_gguf_model(const std::filesystem::path& dir, const GgufOptions& opt
     SLM_TRY(tensor.source, source_of(*view, wanted[i].name));
     const bool finer = options.type == GgmlType::kQ4_0 && names[i] == head;
     tensor.written = {names[i], stored_type(finer ? GgmlType::kQ8_0 : options.type, view->shape), view->shape};
-    tensor.change.interleaved_heads = interleaved_heads(config, wanted[i].name);
+    tensor.change.paired_heads = paired_heads(config, settings, wanted[i].name);
     if (config.norm == Norm::kRmsPlusOne && names[i].ends_with("norm.weight")) tensor.change.added = 1;
     tensors.push_back(std::move(tensor));
   }
@@ -265,7 +260,7 @@ Status write_gguf_adapter(const std::filesystem::path& base, const AdapterFiles&
                          {heads, 0}});
     };
     add(pair.a, ".lora_a", 0);
-    add(pair.b, ".lora_b", interleaved_heads(config, found->first));
+    add(pair.b, ".lora_b", paired_heads(config, settings, found->first));
   }
   auto metadata = metadata_of("adapter", settings, options);
   metadata.push_back({"adapter.type", std::string("lora")});

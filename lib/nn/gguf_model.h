@@ -26,6 +26,8 @@ struct GgufSettings {
   // Shorter than the model's own where llama.cpp has no sliding windows for the architecture: within one nothing
   // differs.
   int64_t context = 0;
+  // Rotated pairs, half a head apart in a checkpoint, lie side by side: the order of the rows of q and k.
+  bool pairs = false;
 };
 Result<GgufSettings> gguf_settings(const ModelConfig& config);
 

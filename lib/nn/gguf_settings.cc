@@ -21,6 +21,7 @@ struct Target {
   bool rope_factors = false;  // a factor for each frequency: Llama 3's and LongRoPE's
   bool llama3 = false;        // of these, Llama 3's
   bool o_bias = false, ffn_bias = false;
+  bool pairs = false;    // GgufSettings::pairs
   bool windows = false;  // sliding windows, layer by layer
   bool tied = false;     // the embedding makes the logits, always
   bool untied = false;   // never
@@ -32,22 +33,25 @@ constexpr Target kTargets[] = {
      .rope_factors = true,
      .llama3 = true,
      .o_bias = true,
-     .ffn_bias = true},
+     .ffn_bias = true,
+     .pairs = true},
     {.model_type = "mistral",
      .architecture = "llama",
      .rope_factors = true,
      .llama3 = true,
      .o_bias = true,
-     .ffn_bias = true},
+     .ffn_bias = true,
+     .pairs = true},
     {.model_type = "qwen2", .architecture = "qwen2", .narrow_heads = false},
     {.model_type = "qwen3", .architecture = "qwen3"},
-    {.model_type = "smollm3", .architecture = "smollm3", .skips = true},
+    {.model_type = "smollm3", .architecture = "smollm3", .pairs = true, .skips = true},
     {.model_type = "granite",
      .architecture = "granite",
      .rope_factors = true,
      .llama3 = true,
      .o_bias = true,
-     .ffn_bias = true},
+     .ffn_bias = true,
+     .pairs = true},
     {.model_type = "phi",
      .architecture = "phi2",
      .activation = Activation::kGeluTanh,
@@ -157,6 +161,7 @@ Result<GgufSettings> gguf_settings(const ModelConfig& c) {
 
   GgufSettings out;
   out.architecture = target->architecture;
+  out.pairs = target->pairs;
   const std::string prefix = out.architecture + ".";
   auto& m = out.metadata;
   const auto put = [&](const char* key, int64_t n) { m.push_back({prefix + key, static_cast<uint32_t>(n)}); };

@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "model/codec.h"
 #include "model/test_model.h"
+#include "text/chat_template.h"
 
 namespace slm::model {
 namespace {
@@ -77,6 +78,25 @@ TEST_F(GgufExportTest, TheTemplateKeepsTrainingsChoices) {
   EXPECT_NE(kept, thinking);
   write_file(dir_ / "chat_template.jinja", kept);
   EXPECT_EQ(Codec::open(dir_).value()->render(prompt).value(), before);
+}
+
+TEST_F(GgufExportTest, DatesAreTrainingsDay) {
+  write_file(dir_ / "chat_template.jinja",
+             std::string("{%- set day = strftime_now(\"%d %B %Y\") -%}{{- '<|im_start|>' + day + strftime_now('%H') -}}"
+                         "{%- if not date_string is defined -%}{%- set date_string = 'today' -%}{%- endif -%}"
+                         "{{- date_string -}}") +
+                 kChatTemplate);
+  const auto kept = get<std::string>(exported(), "tokenizer.chat_template");
+  EXPECT_THAT(kept, testing::Not(HasSubstr("strftime_now")));
+  const auto render = [&](int64_t now_ms) {
+    return text::ChatTemplate::parse(kept).value().render({}, {}, {.now_ms = now_ms}).value();
+  };
+  EXPECT_EQ(render(0), "<|im_start|>26 July 20240026 Jul 2024");
+  EXPECT_EQ(render(0), render(1'000'000'000'000));
+  EXPECT_TRUE(check_gguf(dir_));
+  write_file(dir_ / "chat_template.jinja",
+             std::string("{%- set f = '%Y' -%}{{- '<|im_start|>' + strftime_now(f) -}}") + kChatTemplate);
+  EXPECT_EQ(check_gguf(dir_).error().code, ErrorCode::kUnsupportedModel);
 }
 
 TEST_F(GgufExportTest, NamesDontChangeWhatLlamaCppDoes) {

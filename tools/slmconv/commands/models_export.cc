@@ -77,8 +77,7 @@ Status write_gguf(const finetune::LoadedAdapter& adapter, const Options& options
     return nn::write_gguf_adapter(adapter.base, adapter.files, {type, fmt::format("{} {}", name, options.task), {}},
                                   file);
   if (options.gguf == "base") return model::export_gguf(adapter.base, {type, name}, file);
-  SLM_TRY(const auto config, nn::read_config(adapter.base));
-  SLM_CHECK(nn::gguf_settings(config));  // before the work of merging
+  SLM_CHECK(model::check_gguf(adapter.base));  // before the work of merging
   SLM_CHECK(write_merged(adapter, nn::DType::kFloat32, dir));
   return model::export_gguf(dir, {type, fmt::format("{} {}", name, options.task)}, file);
 }
