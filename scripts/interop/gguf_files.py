@@ -41,7 +41,7 @@ ROWS = {
     "llama": ("Llama 2, TinyLlama", "llama2-json", True, dict(model_type="llama", rms_norm_eps=1e-5, rope_theta=5000.0)),
     "llama-tied": ("SmolLM2", "smollm", True, dict(model_type="llama", tie_word_embeddings=True, rope_theta=100000.0)),
     "llama3": ("Llama 3.1, 3.2, R1-Distill-Llama, xLAM-2", "llama3", False, dict(model_type="llama", head_dim=32, rope_parameters=LLAMA3 | dict(rope_theta=5000.0))),
-    "llama-biased": ("Llama with attention_bias and mlp_bias", "llama3-merges", False, dict(model_type="llama", attention_bias=True, mlp_bias=True)),
+    "llama-biased": ("Llama with attention_bias and mlp_bias", "llama3-merges", False, dict(model_type="llama", intermediate_size=80, attention_bias=True, mlp_bias=True)),
     "llama-linear": ("Llama, linear positions", "sentencepiece", True, dict(model_type="llama", rope_scaling=dict(type="linear", factor=2.5))),
     "llama-yarn": ("Llama, YaRN", "llama3", False, dict(model_type="llama", rope_parameters=YARN | dict(rope_type="yarn", rope_theta=10000.0))),
     "mistral": ("Mistral (context: one window)", "sentencepiece", True, dict(model_type="mistral", head_dim=32, sliding_window=48, rope_theta=10000.0)),
