@@ -47,7 +47,7 @@ Result<std::string> pinned(std::string source) {
 }
 
 // llama.cpp strips white space after special tokens exactly where the name says phi-3 or phi3.
-std::string named(std::string name, bool as_phi3) {
+std::string named(const std::string& name, bool as_phi3) {
   const std::string lower = text::to_lower(name);
   const bool says = lower.find("phi-3") != std::string::npos || lower.find("phi3") != std::string::npos;
   if (as_phi3) return says ? name : "phi-3 " + name;

@@ -28,7 +28,7 @@ struct Change {
   float added = 0;
 };
 
-struct Tensor {
+struct Planned {
   GgufTensorToWrite written;
   Source source;
   Change change;
@@ -65,7 +65,7 @@ int64_t paired_heads(const ModelConfig& c, const GgufSettings& settings, std::st
   return name.find(".k_proj.") != std::string_view::npos ? c.n_kv_heads : 0;
 }
 
-Result<Bytes> convert(const Tensor& tensor) {
+Result<Bytes> convert(const Planned& tensor) {
   const auto& [written, source, change] = tensor;
   const auto row_bytes = static_cast<size_t>(*gguf_tensor_bytes(source.type, {source.columns}));
   std::vector<float> row(static_cast<size_t>(source.columns));
@@ -97,8 +97,10 @@ GgmlType stored_type(GgmlType wanted, const std::vector<int64_t>& shape) {
   return shape.back() % ggml_format(wanted).block == 0 ? wanted : GgmlType::kF16;
 }
 
-Status write(std::vector<GgufEntry> metadata, const std::vector<Tensor>& tensors, const std::filesystem::path& out) {
+Status write(const std::vector<GgufEntry>& metadata, const std::vector<Planned>& tensors,
+             const std::filesystem::path& out) {
   std::vector<GgufTensorToWrite> written;
+  written.reserve(tensors.size());
   for (const auto& tensor : tensors) written.push_back(tensor.written);
   return write_gguf_file(out, metadata, written, [&](size_t i) { return convert(tensors[i]); });
 }
@@ -129,7 +131,7 @@ std::vector<float> llama3_factors(const RopeConfig& rope, int64_t rotated) {
 }
 
 // Tensors that aren't in the checkpoint. `held` keeps their bytes.
-std::vector<Tensor> factor_tensors(const ModelConfig& c, std::vector<Bytes>& held) {
+std::vector<Planned> factor_tensors(const ModelConfig& c, std::vector<Bytes>& held) {
   std::vector<std::pair<std::string, std::vector<float>>> lists;
   const auto& rope = c.ropes[0];
   if (rope.type == RopeConfig::Type::kLlama3)
@@ -140,7 +142,7 @@ std::vector<Tensor> factor_tensors(const ModelConfig& c, std::vector<Bytes>& hel
     lists.emplace_back("rope_factors_short.weight",
                        std::vector<float>(rope.short_factors.begin(), rope.short_factors.end()));
   }
-  std::vector<Tensor> out;
+  std::vector<Planned> out;
   held.reserve(lists.size());
   for (const auto& [name, values] : lists) {
     Bytes bytes;
@@ -195,7 +197,7 @@ Status write_gguf_model(const std::filesystem::path& dir, const GgufOptions& opt
   SLM_TRY(const GgufSettings settings, gguf_settings(config));
   SLM_TRY(const WeightFiles files, WeightFiles::open(dir));
   std::vector<Bytes> held;
-  std::vector<Tensor> tensors = factor_tensors(config, held);
+  std::vector<Planned> tensors = factor_tensors(config, held);
   const auto wanted = checkpoint_tensors(config);
   const auto names = gguf_tensor_names(config);
   const std::string head = config.tied_embeddings ? "token_embd.weight" : "output.weight";
@@ -205,7 +207,7 @@ Status write_gguf_model(const std::filesystem::path& dir, const GgufOptions& opt
       return fail(ErrorCode::kBadInput,
                   fmt::format("{}: tensor {} is missing or of another shape than config.json says", dir.string(),
                               wanted[i].name));
-    Tensor tensor;
+    Planned tensor;
     SLM_TRY(tensor.source, source_of(*view, wanted[i].name));
     const bool finer = options.type == GgmlType::kQ4_0 && names[i] == head;
     tensor.written = {names[i], stored_type(finer ? GgmlType::kQ8_0 : options.type, view->shape), view->shape};
@@ -219,7 +221,7 @@ Status write_gguf_model(const std::filesystem::path& dir, const GgufOptions& opt
   if (format.block > 1) metadata.push_back({"general.quantization_version", uint32_t{2}});
   metadata.insert(metadata.end(), settings.metadata.begin(), settings.metadata.end());
   metadata.insert(metadata.end(), options.extra.begin(), options.extra.end());
-  return write(std::move(metadata), tensors, out);
+  return write(metadata, tensors, out);
 }
 
 Status write_gguf_adapter(const std::filesystem::path& base, const AdapterFiles& adapter, const GgufOptions& options,
@@ -240,7 +242,7 @@ Status write_gguf_adapter(const std::filesystem::path& base, const AdapterFiles&
   std::map<std::string, size_t> place;
   for (size_t i = 0; i < checkpoint.size(); ++i) place[checkpoint[i].name] = i;
 
-  std::vector<Tensor> tensors;
+  std::vector<Planned> tensors;
   for (const auto& pair : parsed.pairs) {
     const auto found = place.find(pair.module + ".weight");
     const auto rank = pair.a.size(0);
@@ -266,7 +268,7 @@ Status write_gguf_adapter(const std::filesystem::path& base, const AdapterFiles&
   metadata.push_back({"adapter.type", std::string("lora")});
   metadata.push_back({"adapter.lora.alpha", static_cast<float>(scale * static_cast<double>(parsed.config.rank))});
   metadata.push_back({"general.file_type", ggml_format(options.type).file_type});
-  return write(std::move(metadata), tensors, out);
+  return write(metadata, tensors, out);
 }
 
 }  // namespace slm::nn

@@ -172,7 +172,7 @@ std::optional<std::unordered_map<std::string, size_t>> ranks_of(const std::vecto
 Status score_merges(const std::vector<Merge>& merges, GgufVocabulary& out) {
   std::unordered_set<std::string> pairs,
       pieces;  // added tokens (Gemma's runs of spaces) aren't: they are cut out first
-  for (const auto& [a, b] : merges) pairs.insert(a + '\n' + b);
+  for (const auto& [a, b] : merges) pairs.insert(fmt::format("{}\n{}", a, b));
   for (size_t i = 0; i < out.tokens.size(); ++i)
     if (out.types[i] == Type::kNormal) pieces.insert(out.tokens[i]);
   auto ranks = ranks_of(merges, pieces, false);
@@ -186,7 +186,7 @@ Status score_merges(const std::vector<Merge>& merges, GgufVocabulary& out) {
     if (piece.empty()) continue;
     for (size_t cut = code_point_at(piece, 0).n_bytes; cut < piece.size(); cut += code_point_at(piece, cut).n_bytes) {
       const std::string left = piece.substr(0, cut), right = piece.substr(cut);
-      if (pieces.contains(left) && pieces.contains(right) && !pairs.contains(left + '\n' + right) &&
+      if (pieces.contains(left) && pieces.contains(right) && !pairs.contains(fmt::format("{}\n{}", left, right)) &&
           piece.find(' ') == std::string::npos)  // no text has a space by then
         return refuse("its merges leave out pairs of pieces that make a piece, which scores would merge");
     }
@@ -320,7 +320,7 @@ Status read_json(const std::filesystem::path& dir, int64_t n_ids, GgufVocabulary
     return refuse(
         fmt::format("its normalizer {} isn't null or NFC", json::serialize(normalizer).substr(0, kShownBytes)));
   if (bytes) return refuse("byte_fallback beside a byte-level pre-tokenizer");
-  for (const auto& [a, b] : merges) out.merges.push_back(a + " " + b);
+  for (const auto& [a, b] : merges) out.merges.push_back(fmt::format("{} {}", a, b));
   return finish(added, out);
 }
 
