@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/file.h"
+#include "nn/gguf.h"
 #include "schema/manifest.h"
 #include "support/interrupting.h"
 #include "tiny_pipeline.h"
@@ -217,6 +218,12 @@ TEST_F(OtherMethods, AQloraIsMeasuredAndMergedOverItsQuantisedBase) {
   ASSERT_EQ(run_here({"models", "export", label_task(), "--out", merged, "--merged", "--dtype", "float32"}).rc, 0);
   EXPECT_THAT(*read_file(fs::path(merged) / "README.md"), HasSubstr("what quantisation left"));
 
+  const fs::path gguf = store_ / "model.gguf";
+  for (const char* kind : {"adapter", "base"})
+    EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf.string(), "--gguf", kind}).rc, 22) << kind;
+  ASSERT_EQ(run_here({"models", "export", label_task(), "--out", gguf.string(), "--gguf", "model"}).rc, 0);
+  EXPECT_THAT(*read_file(gguf), HasSubstr("NF4"));
+
   const auto as_trained = logits_of({base, "--nf4", "--adapter", peft});
   ASSERT_FALSE(as_trained.empty());
   EXPECT_LE(largest_difference(as_trained, logits_of({merged})), 1e-4);
@@ -237,6 +244,9 @@ TEST_F(OtherMethods, FullWeightsAreAModelOfTheirOwn) {
   const std::string out = (store_ / "model").string();
   ASSERT_EQ(run_here({"models", "export", label_task(), "--out", out, "--dtype", "float32"}).rc, 0);
   EXPECT_EQ(run_cli({"--json", "models", "check", out}).rc, 0);
+  const std::string gguf = (store_ / "model.gguf").string();
+  EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf, "--gguf", "adapter"}).rc, 22);
+  EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf, "--gguf", "model"}).rc, 0);
   EXPECT_GT(largest_difference(logits_of({base_.string()}), logits_of({out})), 1e-3);
   // The same settings again: nothing to do. A method at a time.
   EXPECT_EQ(
@@ -303,6 +313,45 @@ TEST_F(OtherMethods, MetricsAreJsonLines) {
   EXPECT_GE(n_steps, 1);
   EXPECT_LE(n_steps, 4);
   EXPECT_EQ(n_validations, 2);
+}
+
+TEST_F(FinetuneCommand, ExportWritesGgufFiles) {
+  const auto export_to = [&](const fs::path& out, std::vector<std::string> more) {
+    std::vector<std::string> args{"models", "export", label_task(), "--out", out.string()};
+    args.insert(args.end(), more.begin(), more.end());
+    return run(args);
+  };
+  const auto type_of = [](const fs::path& file, const char* tensor) {
+    return nn::GgufFile::open(file).value().tensors().at(tensor).type;
+  };
+  const fs::path dir = root_ / "gguf";
+  fs::create_directories(dir);
+  const Ran adapter = export_to(dir / "adapter.gguf", {"--gguf", "adapter"});
+  ASSERT_EQ(adapter.rc, 0) << adapter.out;
+  EXPECT_EQ(type_of(dir / "adapter.gguf", "blk.0.attn_q.weight.lora_a"), nn::GgmlType::kF32);
+  const Ran model = export_to(dir / "model.gguf", {"--gguf", "model", "--type", "q8_0"});
+  ASSERT_EQ(model.rc, 0) << model.out;
+  EXPECT_EQ(type_of(dir / "model.gguf", "blk.0.attn_q.weight"), nn::GgmlType::kQ8_0);
+  EXPECT_EQ(get_int(model.last(), "context"), 256);
+  ASSERT_EQ(export_to(dir / "base.gguf", {"--gguf", "base"}).rc, 0);
+  EXPECT_EQ(type_of(dir / "base.gguf", "blk.0.attn_q.weight"), nn::GgmlType::kF16);
+
+  EXPECT_EQ(export_to(dir / "model.gguf", {"--gguf", "model"}).rc, 2);  // exists
+  const fs::path none = dir / "none.gguf";
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--merged"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--dtype", "float32"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "lora"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--type", "f16"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--type", "q5_1"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "adapter", "--type", "q8_0"}).rc, 2);
+  const auto config = read_file(base_ / "config.json").value();
+  ASSERT_TRUE(write_file_atomic(base_ / "config.json", config + " "));
+  for (const char* kind : {"adapter", "model", "base"}) EXPECT_EQ(export_to(none, {"--gguf", kind}).rc, 21) << kind;
+  ASSERT_TRUE(write_file_atomic(base_ / "config.json", config));
+  // Nothing is left of what failed.
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(dir)) left.push_back(entry.path().filename());
+  EXPECT_THAT(left, testing::UnorderedElementsAre("adapter.gguf", "model.gguf", "base.gguf"));
 }
 
 TEST_F(FinetuneCommand, StatusAndReportsKnowTheTasks) {
