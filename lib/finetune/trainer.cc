@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -55,7 +56,7 @@ Result<StepReport> Trainer::one_step() {
     report.step = step_;
     report.n_steps = options_.schedule.n_steps;
     report.n_tokens = n_tokens_;
-    if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
+    if (diverges(report.loss, report.grad_norm))
       return fail(
           ErrorCode::kUnexpected,
           fmt::format("training diverged at step {}: loss {}, gradient norm {}", step_, report.loss, report.grad_norm),
@@ -63,6 +64,15 @@ Result<StepReport> Trainer::one_step() {
     last_loss_ = report.loss;
     return report;
   });
+}
+
+bool Trainer::diverges(double loss, double grad_norm) {
+  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) return true;
+  if (step_ == 1) first_loss_ = mean_loss_ = loss;
+  mean_loss_ += (loss - mean_loss_) / 10;
+  const double t = options_.teacher != nullptr ? options_.distil.temperature : 1;
+  const double guess = std::log(static_cast<double>(decoder_.config().vocab_size)) * std::max(1.0, t * t);
+  return mean_loss_ > std::max(1.5 * guess, 3 * first_loss_);
 }
 
 Result<ValidationReport> Trainer::validate() {
@@ -113,6 +123,8 @@ Bytes Trainer::checkpoint() {
                            {"step", step_},
                            {"n_tokens", n_tokens_},
                            {"loss", last_loss_},
+                           {"first_loss", first_loss_},
+                           {"mean_loss", mean_loss_},
                            {"optimiser_steps", optimiser_.n_steps()},
                            {"source", source_.position()},
                            {"best_step", best_step_},
@@ -183,6 +195,8 @@ Status Trainer::resume(ByteSpan bytes) {
     step_ = number("step");
     n_tokens_ = number("n_tokens");
     last_loss_ = get_number(*state, "loss").value_or(0);
+    first_loss_ = get_number(*state, "first_loss").value_or(0);
+    mean_loss_ = get_number(*state, "mean_loss").value_or(0);
     best_step_ = number("best_step");
     best_loss_ = get_number(*state, "best_loss").value_or(0);
     best_accuracy_ = get_number(*state, "best_accuracy").value_or(0);

@@ -4,9 +4,10 @@
 // A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
 //   micro-batches doesn't matter. Before clipping, its gradient is scaled by how full the step is, so that what is left
 //   over at the end of an epoch weighs no more than it would in a full step.
-// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the
-// loss
-//   stops being finite; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
+// A run diverges where its loss or gradient isn't finite any more, or where the loss, averaged over some ten steps, is
+//   half as much again as that of guessing among all tokens and three times what it began with.
+// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when it
+//   diverges; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
 //   and `save` return.
 // Threads: one trainer at a time per decoder.
 #pragma once
@@ -89,6 +90,7 @@ class Trainer {
 
  private:
   Result<StepReport> one_step();
+  bool diverges(double loss, double grad_norm);
   Result<ValidationReport> validate();
   Bytes checkpoint();
   void keep_best();
@@ -101,7 +103,7 @@ class Trainer {
   AdamW optimiser_;
   std::vector<nn::ForestBatch> validation_;
   int64_t step_ = 0, n_tokens_ = 0;
-  double last_loss_ = 0;
+  double last_loss_ = 0, first_loss_ = 0, mean_loss_ = 0;
   int64_t best_step_ = 0;
   double best_loss_ = 0, best_accuracy_ = 0;
   int since_best_ = 0;

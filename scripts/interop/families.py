@@ -4,8 +4,8 @@
   families.py make DIR [--seed N] [--gradients] [--rows A,B]
                                                   writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
                                                   (ids, logits, logits with the adapter, its loss and gradients; with
-                                                  --gradients those of all weights too; for some rows losses of 20 AdamW
-                                                  steps and the adapter after them; for -nf4 rows the quantised weights)
+                                                  --gradients those of all weights too; for some rows (then for all)
+                                                  losses of 20 AdamW steps and the adapter after them; for -nf4 rows the quantised weights)
   families.py logits PROGRAM DIR                  runs PROGRAM models logits on some of DIR's models and compares
   families.py adapters DIR OURS MERGED FILE       loads what slmconv wrote for DIR's models into peft (adapters, under OURS) and
                                                   transformers (merged models), compares logits, appends the deviations to FILE
@@ -93,6 +93,7 @@ ROWS = {
 # they are multiples of its block of 64 (models that people use have those).
 PARTIAL = {"llama-partial": ["q_proj", "v_proj", "up_proj"]}
 ALL_GRADIENTS = ("llama-partial", "llama-wide")  # recorded always
+# Of these, what 20 steps make of the adapter is recorded too; of fresh models with --gradients, of all.
 TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora")
 N_STEPS = 20
 ADAMW = dict(lr=3e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
@@ -265,7 +266,7 @@ def make_row(out, row, seed, gradients):
     for n, p in adapted.named_parameters():
         if p.requires_grad:
             expected[f"adapted_grad.{plain(n)}"] = p.grad.clone()
-    if row in TRAINED:
+    if gradients or row in TRAINED:
         expected["step_losses"] = torch.tensor(train(adapted, batch))
         expected |= {f"trained.{plain(n)}": p.detach().clone() for n, p in adapted.named_parameters() if p.requires_grad}
     save_file(expected, out / "expected.safetensors")
