@@ -18,7 +18,7 @@ constexpr std::string_view kKey = "tokenizer.ggml.";
 // Every strftime_now("…") as the text it gives on training's day.
 Result<std::string> with_fixed_dates(std::string source) {
   constexpr std::string_view kCall = "strftime_now(";
-  for (size_t at = 0; (at = source.find(kCall, at)) != std::string::npos; at += kCall.size()) {
+  for (size_t at = 0; (at = source.find(kCall, at)) != std::string::npos;) {
     const size_t open = at + kCall.size(), quote = open < source.size() ? source.find(source[open], open + 1) : open;
     if (open >= source.size() || (source[open] != '"' && source[open] != '\'') || quote == std::string::npos ||
         quote + 1 >= source.size() || source[quote + 1] != ')')
@@ -29,7 +29,9 @@ Result<std::string> with_fixed_dates(std::string source) {
     const std::string call = source.substr(at, quote + 2 - at);
     SLM_TRY(const auto date, text::ChatTemplate::parse("{{ " + call + " }}"));
     SLM_TRY(const std::string text, date.render({}, {}, {.now_ms = kTemplateTimeMs}));
-    source.replace(at, call.size(), json::serialize(json::value(text)));
+    const std::string literal = json::serialize(json::value(text));
+    source.replace(at, call.size(), literal);
+    at += literal.size();
   }
   return source;
 }

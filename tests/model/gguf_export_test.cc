@@ -82,7 +82,8 @@ TEST_F(GgufExportTest, TheTemplateKeepsTrainingsChoices) {
 
 TEST_F(GgufExportTest, DatesAreTrainingsDay) {
   write_file(dir_ / "chat_template.jinja",
-             std::string("{%- set day = strftime_now(\"%d %B %Y\") -%}{{- '<|im_start|>' + day + strftime_now('%H') -}}"
+             std::string("{%- set day = strftime_now(\"%d %B %Y\") -%}{{- '<|im_start|>' + day + "
+                         "strftime_now('%H')+strftime_now('%d') -}}"
                          "{%- if not date_string is defined -%}{%- set date_string = 'today' -%}{%- endif -%}"
                          "{{- date_string -}}") +
                  kChatTemplate);
@@ -91,7 +92,7 @@ TEST_F(GgufExportTest, DatesAreTrainingsDay) {
   const auto render = [&](int64_t now_ms) {
     return text::ChatTemplate::parse(kept).value().render({}, {}, {.now_ms = now_ms}).value();
   };
-  EXPECT_EQ(render(0), "<|im_start|>26 July 20240026 Jul 2024");
+  EXPECT_EQ(render(0), "<|im_start|>26 July 2024002626 Jul 2024");
   EXPECT_EQ(render(0), render(1'000'000'000'000));
   EXPECT_TRUE(check_gguf(dir_));
   write_file(dir_ / "chat_template.jinja",
