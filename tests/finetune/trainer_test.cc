@@ -339,7 +339,7 @@ TEST_F(TrainerTest, TwentyAdamWStepsEqualTorchs) {
         const auto ids = reference.ids(i);
         sequences.push_back({ids, reference.n_prompt(i), 0, nn::rope_key(decoder.config(), std::ssize(ids))});
       }
-      const auto batches = nn::pack_rows(sequences, {.row_length = 0, .max_tokens = 1 << 20});
+      const auto batches = nn::make_forests(sequences, {.max_tokens = 1 << 20});
       double weight = 0;
       for (const auto& batch : batches) weight += batch.loss_weight();
       double worst_loss = 0, worst = 0;

@@ -4,7 +4,7 @@
 All weights of a small random model are trained on tau-bench's airline sessions (../shared/data/agent-logs), each call cut to
 its last 192 tokens and 64 of its answer: what is compared is which calls stand in a step together, not how much they share.
 
-Use: scripts/bench/finetune/order.py [--seeds 4] [--epochs 2]
+Use: scripts/bench/finetune/order.py [--seeds 4] [--epochs 2] [--batch 16]
      PEER_PYTHON and train_steps: as run.py.
 """
 import argparse
@@ -17,7 +17,7 @@ import tempfile
 from run import log_calls  # the sessions as calls of token ids
 from common import machine, measure, peer_says, program
 
-BATCH, N_PROMPT, N_ANSWER, VOCAB, HELD_OUT = 16, 192, 64, 4096, 40
+N_PROMPT, N_ANSWER, VOCAB, HELD_OUT = 192, 64, 4096, 40
 MODEL = f"""
 import sys, torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -32,27 +32,28 @@ def cut(call):
     return {"ids": [i % VOCAB for i in prompt + answer], "n_prompt": len(prompt)}
 
 
-def by_session(sessions, rng):
+def by_session(sessions, batch, rng):
     steps = []
     for session in rng.sample(sessions, len(sessions)):
-        for at in range(0, len(session), BATCH):
-            unit = session[at:at + BATCH]
-            if not steps or len(steps[-1]) + len(unit) > BATCH:
+        for at in range(0, len(session), batch):
+            piece = session[at:at + batch]
+            if not steps or len(steps[-1]) + len(piece) > batch:
                 steps.append([])
-            steps[-1] += unit
+            steps[-1] += piece
     return steps
 
 
-def at_random(sessions, rng):
+def at_random(sessions, batch, rng):
     calls = [call for session in sessions for call in session]
     rng.shuffle(calls)
-    return [calls[at:at + BATCH] for at in range(0, len(calls), BATCH)]
+    return [calls[at:at + batch] for at in range(0, len(calls), batch)]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     args.device, args.runs = "cpu", args.seeds
@@ -66,7 +67,7 @@ def main():
         for name, order in (("whole sessions", by_session), ("calls at random", at_random)):
             for seed in range(args.seeds):
                 rng = random.Random(seed)
-                steps = [{"calls": step} for _ in range(args.epochs) for step in order(sessions, rng)]
+                steps = [{"calls": step} for _ in range(args.epochs) for step in order(sessions, args.batch, rng)]
                 work = pathlib.Path(temporary) / "work.json"
                 work.write_text(json.dumps({"threads": args.threads, "rank": 0, "alpha": 1, "rate": 1e-3, "cosine": True, "steps": steps,
                                             "held_out": held_out}))
