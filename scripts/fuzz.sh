@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-0}; [ $# -gt 0 ] && shift
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template tokenizer safetensors config)
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template tokenizer safetensors gguf config)
 command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
 scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -17,7 +17,8 @@ seeds() {  # seeds TARGET FOLDER
     detector) head -c 3000 pipelines/quickstart/sample/calls-0.jsonl >"$2/calls" ;;
     template) cp pipelines/quickstart/base-model/chat_template.jinja "$2/" ;;
     tokenizer) cp tests/data/text/tokenizers/*.json "$2/" ;;
-    safetensors) for f in tests/data/tiny-llama/*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
+    safetensors) for f in tests/data/families/llama-*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
+    gguf) cp tests/data/gguf/reference.gguf "$2/" ;;
     config) cp pipelines/quickstart/base-model/config.json "$2/" ;;
   esac
 }

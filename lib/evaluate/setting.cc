@@ -87,6 +87,8 @@ std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, cons
   json::object what;
   for (const auto& [file, digest] : adapter.outputs) what[file] = digest;
   what["base_digest"] = get_string(adapter.config, "base_digest");
+  if (const auto quantisation = get_string(adapter.config, "base_quantisation"); !quantisation.empty())
+    what["base_quantisation"] = quantisation;
   what["kind"] = score::kind_name(kind);
   what["delta"] = options.delta;
   what["max_new_tokens"] = options.max_new_tokens;
@@ -105,8 +107,11 @@ Result<model::Model*> Bases::open(const finetune::LoadedAdapter& adapter) {
     return fail(ErrorCode::kManifestMismatch,
                 fmt::format("{} isn't the base that adapter {} was trained on", path_.string(), adapter.manifest.id),
                 "slmconv finetune --all --lora");
-  if (!model_) {
-    SLM_TRY(model_, context_.open_model(path_, options_));
+  if (!model_ || nf4_ != adapter.files.nf4_base) {
+    model_.reset();
+    nn::EngineOptions options = options_;
+    options.nf4 = nf4_ = adapter.files.nf4_base;
+    SLM_TRY(model_, context_.open_model(path_, options));
   }
   return model_.get();
 }

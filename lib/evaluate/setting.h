@@ -54,7 +54,8 @@ Result<Manifest> fitting_adapter(const Setting& setting, store::Store& store, si
 // answers are generated.
 std::string candidate_digest(const Manifest& adapter, score::TaskKind kind, const EvaluateOptions& options);
 
-// Opens base models one after the other; checks that each is the one the adapter was trained on.
+// Opens base models one after the other, quantised where the adapter was trained over one in NF4; checks that each is
+// the one the adapter was trained on.
 class Bases {
  public:
   explicit Bases(const EvaluateContext& context, const nn::EngineOptions& options)
@@ -66,6 +67,7 @@ class Bases {
   const nn::EngineOptions& options_;
   std::filesystem::path path_;
   std::string digest_;
+  bool nf4_ = false;
   std::unique_ptr<model::Model> model_;
 };
 

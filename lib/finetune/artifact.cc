@@ -13,6 +13,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kConfigFile = "adapter_config.json";
 constexpr std::string_view kWeightsFile = "adapter_model.safetensors";
+constexpr std::string_view kModelFile = "model.safetensors";
 
 fs::path sealed_path(const fs::path& dir, std::string_view file) { return dir / fmt::format("{}.sealed", file); }
 // The name an encapsulation is kept under.
@@ -40,9 +41,12 @@ Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFi
   SLM_TRY(const std::string task, config_string(manifest, "task"));
   SLM_CHECK(config_string(manifest, "base"));
   SLM_CHECK(config_string(manifest, "base_digest"));
-  const ByteSpan config = as_bytes(files.config_json);
-  manifest.outputs[std::string(kConfigFile)] = to_hex(sha256(config));
-  manifest.outputs[std::string(kWeightsFile)] = to_hex(sha256(files.weights));
+  if (files.full != (get_string(manifest.config, "method") == kFull))
+    return fail(ErrorCode::kUnexpected, "a full set of weights and its manifest disagree");
+  std::vector<std::pair<std::string_view, ByteSpan>> outputs;
+  if (!files.full) outputs.emplace_back(kConfigFile, as_bytes(files.config_json));
+  outputs.emplace_back(files.full ? kModelFile : kWeightsFile, files.weights);
+  for (const auto& [name, bytes] : outputs) manifest.outputs[std::string(name)] = to_hex(sha256(bytes));
   manifest.id = manifest.digest().substr(0, 16);
 
   const fs::path dir = artifact_dir(store.dir(), kStep, manifest.id);
@@ -50,9 +54,8 @@ Status save_adapter(store::Store& store, Manifest& manifest, const nn::AdapterFi
   if (!fs::exists(dir / "manifest.json", ec)) {
     SLM_CHECK(make_dirs(dir.parent_path()));
     SLM_TRY(StagedDir staged, StagedDir::create(dir));
-    SLM_CHECK(store.seal_file(sealed_path(staged.path(), kConfigFile), sealed_name(manifest.id, kConfigFile), config));
-    SLM_CHECK(store.seal_file(sealed_path(staged.path(), kWeightsFile), sealed_name(manifest.id, kWeightsFile),
-                              files.weights));
+    for (const auto& [name, bytes] : outputs)
+      SLM_CHECK(store.seal_file(sealed_path(staged.path(), name), sealed_name(manifest.id, name), bytes));
     if (!metrics.empty()) SLM_CHECK(write_file_atomic(staged.path() / "metrics.jsonl", metrics));
     SLM_CHECK(write_manifest(staged.path(), manifest));
     SLM_CHECK(staged.commit());
@@ -66,9 +69,17 @@ Result<LoadedAdapter> load_adapter(store::Store& store, const TaskId& task) {
   SLM_TRY(const std::string base, config_string(out.manifest, "base"));
   out.base = base;
   SLM_TRY(out.base_digest, config_string(out.manifest, "base_digest"));
-  SLM_TRY(const Bytes config, open_checked(store, out.manifest, kConfigFile));
-  out.files.config_json = as_text(config);
-  SLM_TRY(out.files.weights, open_checked(store, out.manifest, kWeightsFile));
+  out.files.full = get_string(out.manifest.config, "method") == kFull;
+  if (!out.files.full) {
+    SLM_TRY(const Bytes config, open_checked(store, out.manifest, kConfigFile));
+    out.files.config_json = as_text(config);
+  }
+  SLM_TRY(out.files.weights, open_checked(store, out.manifest, out.files.full ? kModelFile : kWeightsFile));
+  const std::string_view quantisation = get_string(out.manifest.config, "base_quantisation");
+  if (!quantisation.empty() && quantisation != kNf4)
+    return fail(ErrorCode::kFormatTooNew, fmt::format("adapter {} was trained over a base in {}; known: {}",
+                                                      out.manifest.id, quantisation, kNf4));
+  out.files.nf4_base = quantisation == kNf4;
   return out;
 }
 

@@ -74,7 +74,7 @@ Status CorpusSource::load_chunk() {
         continue;
       }
       if (static_cast<int64_t>(sequence->ids.size()) > options_.length) {
-        ++dropped_["longer than a row"];
+        ++dropped_["too long"];
         continue;
       }
       sequences.push_back(std::move(*sequence));
@@ -85,27 +85,24 @@ Status CorpusSource::load_chunk() {
   }
   any_ = any_ || !sequences.empty();
 
-  // Packed one row a batch, shuffled, then joined into micro-batches and steps.
   Prng prng(options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(at_.epoch * 1000003 + at_.chunk + 1));
   prng.shuffle(std::span<nn::Sequence>(sequences));
-  const int64_t rows_per_step = std::max<int64_t>(1, options_.batch_tokens / options_.length);
-  auto rows = nn::pack_rows(sequences, {options_.length, options_.length, false});
-  prng.shuffle(std::span<nn::RowBatch>(rows));
   steps_.clear();
-  for (size_t from = 0; from < rows.size(); from += static_cast<size_t>(rows_per_step)) {
-    const size_t to = std::min(rows.size(), from + static_cast<size_t>(rows_per_step));
-    std::vector<nn::RowBatch> step;
-    const auto per_micro = static_cast<size_t>(std::max<int64_t>(1, options_.micro_tokens / options_.length));
-    for (size_t a = from; a < to; a += per_micro)
-      step.push_back(nn::join_rows(std::span<const nn::RowBatch>(rows).subspan(a, std::min(per_micro, to - a))));
-    steps_.push_back(std::move(step));
+  for (size_t from = 0; from < sequences.size();) {
+    size_t to = from;
+    for (int64_t n = 0; to < sequences.size(); ++to) {
+      n += std::ssize(sequences[to].ids);
+      if (n > options_.batch_tokens && to > from) break;
+    }
+    steps_.push_back(nn::make_forests(std::span(sequences).subspan(from, to - from), {options_.micro_tokens, false}));
+    from = to;
   }
   loaded_ = true;
   step_ = 0;
   return {};
 }
 
-Result<std::vector<nn::RowBatch>> CorpusSource::next() {
+Result<std::vector<nn::ForestBatch>> CorpusSource::next() {
   if (!loaded_) SLM_CHECK(load_chunk());
   while (step_ >= steps_.size()) {
     at_ = next_;

@@ -1,6 +1,5 @@
-// A corpus of rendered text, streamed as training batches: lines are read in chunks, a chunk is tokenised, packed into
-// rows and its rows shuffled. The position (epoch, file, byte offset, batch within the chunk) leads to the same
-// batches.
+// A corpus of rendered text, streamed as training batches: lines are read in chunks, a chunk is tokenised and shuffled.
+// The position (epoch, file, byte offset, batch within the chunk) leads to the same batches.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +17,7 @@ namespace slm::finetune {
 struct CorpusOptions {
   std::vector<std::filesystem::path> files;
   int64_t skip_lines = 0;  // of the first file: held out
-  int64_t length = 256;
+  int64_t length = 256;    // of a line, at most; longer ones are left out and counted
   int64_t batch_tokens = 8192, micro_tokens = 8192;
   double prompt_weight = 0.3;
   uint64_t seed = 1;
@@ -31,7 +30,7 @@ Result<nn::Sequence> read_corpus_line(std::string_view line, const text::Tokeniz
 class CorpusSource : public BatchSource {
  public:
   CorpusSource(const text::Tokenizer& tokenizer, CorpusOptions options);
-  Result<std::vector<nn::RowBatch>> next() override;
+  Result<std::vector<nn::ForestBatch>> next() override;
   json::object position() const override;
   Status seek(const json::object& position) override;
 
@@ -50,8 +49,8 @@ class CorpusSource : public BatchSource {
   CorpusOptions options_;
   Place at_, next_;
   bool loaded_ = false;
-  std::vector<std::vector<nn::RowBatch>> steps_;  // of the chunk
-  size_t step_ = 0;                               // next of them
+  std::vector<std::vector<nn::ForestBatch>> steps_;  // of the chunk
+  size_t step_ = 0;                                  // next of them
   int64_t n_lines_ = 0;
   bool any_ = false;  // a line of this epoch was usable
   std::map<std::string, int64_t> dropped_;

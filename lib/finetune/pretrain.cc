@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char* kTokenizerFiles[] = {"tokenizer.model",         "tokenizer.json",      "tokenizer_config.json",
                                            "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"};
 
-Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const text::Tokenizer& tokenizer) {
+Result<std::vector<nn::ForestBatch>> read_held_out(const PretrainOptions& o, const text::Tokenizer& tokenizer) {
   const fs::path path = o.held_out.empty() ? o.corpora.front() : o.held_out;
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail(errno_error(path, "opening"));
@@ -33,7 +33,7 @@ Result<std::vector<nn::RowBatch>> read_held_out(const PretrainOptions& o, const 
     auto sequence = read_corpus_line(line, tokenizer, 0);
     if (sequence && static_cast<int64_t>(sequence->ids.size()) <= o.length) sequences.push_back(std::move(*sequence));
   }
-  return nn::pack_rows(sequences, {o.length, o.micro_tokens, false});
+  return nn::make_forests(sequences, {o.micro_tokens, false});
 }
 
 Status append_line(const fs::path& path, const json::object& line) {
@@ -94,7 +94,7 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   if (o.corpora.empty()) return fail(ErrorCode::kUsage, "no corpus given");
   if (o.length < 8 || o.batch_tokens < o.length)
     return fail(ErrorCode::kUsage,
-                fmt::format("batch of {} tokens in rows of {}: a row has at least 8 tokens and fits in a batch",
+                fmt::format("batch of {} tokens, lines of up to {}: a line has at least 8 tokens and fits in a batch",
                             o.batch_tokens, o.length));
   if (o.n_tokens > 0) o.n_steps = std::max<int64_t>(1, o.n_tokens / o.batch_tokens);
   o.micro_tokens = std::min(o.micro_tokens, o.batch_tokens);

@@ -27,9 +27,9 @@ struct PretrainOptions {
   int64_t n_held_out = 256;
   int64_t n_steps = 1000;
   int64_t n_tokens = 0;         // > 0: n_steps = n_tokens / batch_tokens
-  int64_t batch_tokens = 8192;  // of one step, padding included
+  int64_t batch_tokens = 8192;  // of one step, at most
   int64_t micro_tokens = 8192;  // of one forward and backward pass
-  int64_t length = 256;         // of a row; longer lines are left out and counted
+  int64_t length = 256;         // of a line; longer ones are left out and counted
   double prompt_weight = 0.3;
   double rate = 2e-3;
   double final_rate = 0.05;  // of the peak, at the end

@@ -3,47 +3,77 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
+#include <unordered_map>
 
 #include "core/random.h"
 
 namespace slm::finetune {
 
-ShuffledSource::ShuffledSource(std::vector<nn::Sequence> sequences, const Options& options)
-    : sequences_(std::move(sequences)), options_(options), order_(sequences_.size()) {
-  order_epoch();
+std::vector<std::vector<uint32_t>> epoch_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64_t seed,
+                                               int64_t epoch) {
+  const auto full = static_cast<size_t>(std::max<int64_t>(1, batch));
+  std::vector<std::vector<uint32_t>> units;  // sessions in the order they first appear, cut where too long
+  std::unordered_map<uint32_t, size_t> open;
+  for (uint32_t i = 0; i < sessions.size(); ++i) {
+    const auto [it, is_new] = open.try_emplace(sessions[i], units.size());
+    if (!is_new && units[it->second].size() == full) it->second = units.size();
+    if (it->second == units.size()) units.emplace_back();
+    units[it->second].push_back(i);
+  }
+  Prng prng(seed * 0x9e3779b97f4a7c15ULL + static_cast<uint64_t>(epoch));
+  prng.shuffle(std::span(units));
+  std::vector<std::vector<uint32_t>> steps;
+  for (const auto& unit : units) {
+    if (steps.empty() || steps.back().size() + unit.size() > full) steps.emplace_back();
+    steps.back().insert(steps.back().end(), unit.begin(), unit.end());
+  }
+  return steps;
 }
 
-void ShuffledSource::order_epoch() {
-  std::iota(order_.begin(), order_.end(), 0u);
-  Prng prng(options_.seed * 0x9e3779b97f4a7c15ULL + static_cast<uint64_t>(epoch_));
-  prng.shuffle(std::span<uint32_t>(order_));
+int64_t count_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64_t seed, double epochs) {
+  int64_t n = 0;
+  for (int64_t epoch = 0; static_cast<double>(epoch) < epochs; ++epoch) {
+    const auto all = static_cast<double>(epoch_steps(sessions, batch, seed, epoch).size());
+    n += std::llround(std::ceil(all * std::min(1.0, epochs - static_cast<double>(epoch))));
+  }
+  return std::max<int64_t>(1, n);
 }
 
-Result<std::vector<nn::RowBatch>> ShuffledSource::next() {
-  if (at_ == order_.size()) {
+ShuffledSource::ShuffledSource(std::vector<nn::Sequence> sequences, std::vector<uint32_t> sessions,
+                               const Options& options)
+    : sequences_(std::move(sequences)),
+      sessions_(std::move(sessions)),
+      options_(options),
+      steps_(epoch_steps(sessions_, options_.batch, options_.seed, 0)) {}
+
+Result<std::vector<nn::ForestBatch>> ShuffledSource::next() {
+  if (at_ == steps_.size()) {
     ++epoch_;
     at_ = 0;
-    order_epoch();
+    steps_ = epoch_steps(sessions_, options_.batch, options_.seed, epoch_);
   }
-  const size_t full = std::min(static_cast<size_t>(options_.batch), order_.size());
-  const size_t end = std::min(at_ + full, order_.size());
-  fullness_ = static_cast<double>(end - at_) / static_cast<double>(full);
+  const auto& examples = steps_[at_++];
+  const auto full = static_cast<double>(std::min<int64_t>(options_.batch, std::ssize(sequences_)));
+  fullness_ = static_cast<double>(examples.size()) / full;
   std::vector<nn::Sequence> step;
-  while (at_ < end) step.push_back(sequences_[order_[at_++]]);
-  return nn::pack_rows(step, {.row_length = 0, .max_tokens = options_.max_batch_tokens});
+  for (const uint32_t i : examples) step.push_back(sequences_[i]);
+  return nn::make_forests(step, {.max_tokens = options_.max_batch_tokens, .share_prefixes = options_.share_prefixes});
 }
 
 json::object ShuffledSource::position() const { return {{"epoch", epoch_}, {"at", at_}}; }
 
 Status ShuffledSource::seek(const json::object& position) {
   const auto epoch = get_int(position, "epoch"), at = get_int(position, "at");
-  if (!epoch || !at || *epoch < 0 || *at < 0 || *at > static_cast<int64_t>(order_.size()))
+  if (!epoch || !at || *epoch < 0 || *at < 0)
+    return fail(ErrorCode::kManifestMismatch, "checkpoint: no position among the examples");
+  auto steps = epoch_steps(sessions_, options_.batch, options_.seed, *epoch);
+  if (*at > std::ssize(steps))
     return fail(ErrorCode::kManifestMismatch,
-                fmt::format("checkpoint: no such position among {} examples", order_.size()));
+                fmt::format("checkpoint: step {} of an epoch, there are {}", *at, steps.size()));
   epoch_ = *epoch;
   at_ = static_cast<size_t>(*at);
-  order_epoch();
+  steps_ = std::move(steps);
   return {};
 }
 

@@ -1,5 +1,6 @@
-// Training batches from examples in memory: every epoch a new seeded order, `batch` examples a step. Epochs share no
-// step: the last one of an epoch holds what is left, and counts for as much of a full step.
+// Training batches from examples in memory: every epoch a new seeded order of whole sessions, whose calls share what
+// they begin with. A step takes sessions as long as they fit into `batch` examples; a longer session is cut. Epochs
+// share no step. A step that isn't full counts for as much of a full one.
 #pragma once
 
 #include <vector>
@@ -9,28 +10,35 @@
 
 namespace slm::finetune {
 
+// Examples of each step of an epoch, by index. sessions[i]: of the i-th example; examples of one session lie together
+// or apart.
+std::vector<std::vector<uint32_t>> epoch_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64_t seed,
+                                               int64_t epoch);
+// Steps of so many epochs, at least one.
+int64_t count_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64_t seed, double epochs);
+
 class ShuffledSource final : public BatchSource {
  public:
   struct Options {
     int64_t batch = 16;
     int64_t max_batch_tokens = 8192;
     uint64_t seed = 0;
+    bool share_prefixes = true;
   };
-  // Requires: at least one sequence.
-  ShuffledSource(std::vector<nn::Sequence> sequences, const Options& options);
-  static int64_t steps_per_epoch(int64_t n_sequences, int64_t batch) { return (n_sequences + batch - 1) / batch; }
-  Result<std::vector<nn::RowBatch>> next() override;
+  // Requires: at least one sequence; a session for each.
+  ShuffledSource(std::vector<nn::Sequence> sequences, std::vector<uint32_t> sessions, const Options& options);
+  Result<std::vector<nn::ForestBatch>> next() override;
   double fullness() const override { return fullness_; }
   json::object position() const override;
   Status seek(const json::object& position) override;
 
  private:
-  void order_epoch();
   std::vector<nn::Sequence> sequences_;
+  std::vector<uint32_t> sessions_;
   Options options_;
-  std::vector<uint32_t> order_;
+  std::vector<std::vector<uint32_t>> steps_;  // of the epoch
   int64_t epoch_ = 0;
-  size_t at_ = 0;
+  size_t at_ = 0;  // next of them
   double fullness_ = 1;
 };
 

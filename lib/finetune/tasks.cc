@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <span>
 
 #include "cluster/artifact.h"
@@ -14,7 +15,9 @@
 #include "finetune/artifact.h"
 #include "finetune/peft.h"
 #include "finetune/source.h"
+#include "finetune/teacher.h"
 #include "model/codec.h"
+#include "nn/export.h"
 #include "nn/plan.h"
 #include "schema/artifacts.h"
 #include "score/match.h"
@@ -34,6 +37,7 @@ struct Base {
   nn::ModelConfig config;
   std::string digest;
   std::optional<nn::Decoder> decoder;
+  std::optional<Teacher> teacher;  // of distillation, fitted to it
 };
 
 // What all tasks of a run share.
@@ -44,6 +48,7 @@ struct Setting {
 
 struct Examples {
   std::vector<nn::Sequence> sequences;
+  std::vector<uint32_t> sessions;  // of each sequence
   int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
   std::map<std::string, int64_t> dropped;
   std::string digest;  // of the rows asked for
@@ -85,6 +90,10 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   SLM_TRY(base.config, nn::read_config(path));
   SLM_TRY(base.digest, select::model_digest(path));
   base.path = path;
+  if (settings.distil == Distil::kLogits) {
+    SLM_TRY(base.teacher, Teacher::open(settings.teacher));
+    SLM_CHECK(base.teacher->fit(path, base.config));
+  }
   return {};
 }
 
@@ -143,6 +152,7 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
   Examples out;
   out.n_in = static_cast<int64_t>(rows.size());
   SLM_TRY(out.digest, setting.view.digest(context.store, rows));
+  std::unordered_map<std::string, uint32_t> known;
   const auto context_length = static_cast<size_t>(base.config.max_positions);
   SLM_CHECK(setting.view.load(context.store, rows, "finetune", [&](uint32_t, Call& call) -> Status {
     const json::object* answer = answer_of(call.body);
@@ -170,6 +180,8 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
     out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
     const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
     out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key});
+    const std::string& session = call.meta.session.empty() ? call.meta.id.hex() : call.meta.session;
+    out.sessions.push_back(known.try_emplace(session, static_cast<uint32_t>(known.size())).first->second);
     return {};
   }));
   return out;
@@ -184,10 +196,9 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty()) return data;
-  data.steps_per_epoch =
-      ShuffledSource::steps_per_epoch(static_cast<int64_t>(data.train.sequences.size()), settings.batch);
-  data.n_steps =
-      std::max<int64_t>(1, std::llround(std::ceil(settings.epochs * static_cast<double>(data.steps_per_epoch))));
+  if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
+  data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
+  data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
   return data;
 }
@@ -229,7 +240,7 @@ class LeftOut {
   size_t n_chosen_, n_ = 0;
 };
 
-TrainOptions train_options(const TaskData& data, const TaskSettings& settings, std::string identity) {
+TrainOptions train_options(const TaskData& data, const TaskSettings& settings, Base& base, std::string identity) {
   TrainOptions options;
   options.schedule = {.peak = settings.learning_rate,
                       .warmup_steps = std::llround(settings.warmup_ratio * static_cast<double>(data.n_steps)),
@@ -240,28 +251,52 @@ TrainOptions train_options(const TaskData& data, const TaskSettings& settings, s
   options.patience = settings.patience;
   options.checkpoint_every = settings.checkpoint_every;
   options.identity = std::move(identity);
+  if (base.teacher) {
+    options.teacher = &base.teacher->decoder();
+    options.distil = {settings.distil_share, settings.distil_temperature, base.teacher->n_common()};
+  }
   return options;
 }
 
-// The largest of the first micro-batches, as they are packed.
-Result<nn::TrainPlan> memory_plan(const Base& base, const TaskData& data, const TaskSettings& settings) {
+// A shared token would have one mask of dropout for all its calls.
+ShuffledSource::Options source_options(const TaskSettings& settings) {
+  return {.batch = settings.batch,
+          .max_batch_tokens = settings.max_batch_tokens,
+          .seed = settings.seed,
+          .share_prefixes = settings.full || settings.lora.dropout == 0};
+}
+
+// Of the first micro-batches: the plan of the one that takes most, and how many tokens of calls one computed token
+// serves.
+struct FirstSteps {
+  nn::TrainPlan memory;
+  double sharing = 1;
+};
+Result<FirstSteps> first_steps(const Base& base, const TaskData& data, const TaskSettings& settings) {
   constexpr int64_t kSteps = 64;
-  ShuffledSource source(
-      data.train.sequences,
-      {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
-  nn::TrainPlan most;
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
+  FirstSteps out;
+  nn::TrainPlan& most = out.memory;
+  int64_t n_tokens = 0, n_computed = 0;
   for (int64_t step = 0; step < std::min(kSteps, data.n_steps); ++step) {
     SLM_TRY(const auto batches, source.next());
     for (const auto& batch : batches) {
-      const auto plan = nn::plan_train(base.config, settings.dtype,
-                                       {.batch_tokens = batch.rows * batch.length,
-                                        .row_length = batch.length,
-                                        .rank = settings.lora.rank,
-                                        .dropout = settings.lora.dropout > 0});
+      n_tokens += batch.n_tokens;
+      n_computed += batch.size();
+      const auto plan =
+          nn::plan_train(base.config, settings.dtype,
+                         {.batch_tokens = batch.size(),
+                          .longest = 1 + *std::max_element(batch.positions.begin(), batch.positions.end()),
+                          .rank = settings.full ? 0 : settings.lora.rank,
+                          .dropout = settings.lora.dropout > 0,
+                          .dora = settings.lora.dora,
+                          .nf4 = settings.nf4});
       if (plan.total_bytes > most.total_bytes) most = plan;
     }
   }
-  return most;
+  if (base.teacher) most.total_bytes += nn::plan_serve(base.teacher->config(), settings.dtype, 1, 1).weight_bytes;
+  out.sharing = static_cast<double>(n_tokens) / static_cast<double>(std::max<int64_t>(1, n_computed));
+  return out;
 }
 
 Manifest planned_manifest(const Setting& setting, const Base& base, const TaskData& data,
@@ -269,33 +304,42 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
   Manifest m;
   m.step = "finetune";
   m.seed = settings.seed;
-  json::array targets;
-  for (const auto& target : settings.lora.targets) targets.emplace_back(target);
   m.config = {{"task", data.task->id.value},
               {"base", base.path.string()},
               {"base_digest", base.digest},
-              {"method", "lora"},
-              {"rank", settings.lora.rank},
-              {"alpha", settings.lora.alpha},
-              {"dropout", settings.lora.dropout},
-              {"rslora", settings.lora.rslora},
-              {"dora", settings.lora.dora},
-              {"targets", targets},
+              {"method", settings.full ? kFull : "lora"},
               {"learning_rate", settings.learning_rate},
               {"warmup_ratio", settings.warmup_ratio},
               {"weight_decay", settings.weight_decay},
               {"clip_norm", settings.clip_norm},
               {"batch", settings.batch},
+              {"whole_sessions", settings.whole_sessions},
               {"n_steps", data.n_steps},
               {"n_validations", settings.n_validations},
               {"patience", settings.patience},
               {"dtype", settings.dtype == nn::DType::kFloat32    ? "float32"
                         : settings.dtype == nn::DType::kBFloat16 ? "bfloat16"
                                                                  : "auto"}};
+  if (!settings.full) {
+    json::array targets;
+    for (const auto& target : settings.lora.targets) targets.emplace_back(target);
+    const json::object lora{{"rank", settings.lora.rank},       {"alpha", settings.lora.alpha},
+                            {"dropout", settings.lora.dropout}, {"rslora", settings.lora.rslora},
+                            {"dora", settings.lora.dora},       {"targets", targets}};
+    m.config.insert(lora.begin(), lora.end());
+  }
+  if (settings.nf4) m.config["base_quantisation"] = kNf4;
+  if (settings.distil != Distil::kNo) m.config["distill"] = base.teacher ? "logits" : "sequence";
+  if (base.teacher) {
+    m.config["teacher"] = base.teacher->dir().string();
+    m.config["distill_weight"] = settings.distil_share;
+    m.config["temperature"] = settings.distil_temperature;
+  }
   m.inputs = {{"tasks", setting.tasks.manifest.digest()},
               {"base", base.digest},
               {"train", data.train.digest},
               {"validation", data.validation.digest}};
+  if (base.teacher) m.inputs["teacher"] = base.teacher->digest();
   m.n_in = data.train.n_in;
   m.n_out = static_cast<int64_t>(data.train.sequences.size());
   m.dropped = data.train.dropped;
@@ -309,10 +353,13 @@ at::ScalarType compute_type(nn::DType dtype) {
 }
 
 Status load_weights(const TaskSettings& settings, Base& base) {
-  if (base.decoder) return {};
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   SLM_TRY(options.device, nn::open_device(settings.device));
+  if (base.teacher) SLM_CHECK(base.teacher->load(options));
+  if (base.decoder) return {};
+  options.trainable = settings.full;
+  if (settings.nf4) options.nf4 = nn::Nf4Base::kPacked;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
 }
@@ -330,13 +377,12 @@ class TaskRun {
   Result<TaskOutcome> train(Manifest manifest) {
     const auto& task = *data_.task;
     const std::string identity = manifest.input_digest();
-    SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
-    ShuffledSource source(
-        std::move(data_.train.sequences),
-        {.batch = settings_.batch, .max_batch_tokens = settings_.max_batch_tokens, .seed = settings_.seed});
-    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, identity), context_.clock);
-    trainer.set_validation(
-        nn::pack_rows(data_.validation.sequences, {.row_length = 0, .max_tokens = settings_.max_batch_tokens}));
+    if (!settings_.full) SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
+    if (settings_.lora.dropout > 0)
+      context_.progress.note("dropout draws a mask for every token of every call: shared beginnings are computed anew");
+    ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(settings_));
+    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, base_, identity), context_.clock);
+    trainer.set_validation(nn::make_forests(data_.validation.sequences, {.max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {
@@ -349,17 +395,19 @@ class TaskRun {
 
     std::string metrics;
     TrainHooks hooks;
+    const auto record = [&](json::object line) {
+      metrics += json::serialize(line) + '\n';
+      if (!context_.metrics) return;
+      line["task"] = task.id.value;
+      context_.metrics(line);
+    };
     hooks.on_step = [&](const StepReport& r) {
-      metrics += json::serialize(
-                     json::object{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}}) +
-                 '\n';
+      record({{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}});
       context_.progress.advance(static_cast<uint64_t>(r.step),
                                 fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
     };
     hooks.on_validation = [&](const ValidationReport& r) {
-      metrics += json::serialize(
-                     json::object{{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}}) +
-                 '\n';
+      record({{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}});
     };
     hooks.save = [&](const Bytes& bytes) -> Status {
       SLM_CHECK(make_dirs(checkpoint.parent_path()));
@@ -379,7 +427,7 @@ class TaskRun {
       return fail(std::move(error));
     }
 
-    SLM_TRY(const nn::AdapterFiles files, peft_files(*base_.decoder, base_.path.filename().string()));
+    SLM_TRY(const nn::AdapterFiles files, trained_files());
     manifest.summary = {{"n_steps", result->n_steps},
                         {"n_tokens", result->n_tokens},
                         {"n_validation", static_cast<int64_t>(data_.validation.sequences.size())},
@@ -392,11 +440,20 @@ class TaskRun {
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
     fs::remove(checkpoint, ec);
+    if (settings_.full) base_.decoder.reset();  // the next task starts from the base again
     return TaskOutcome{
         .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
   }
 
  private:
+  // All weights are kept in the type they were computed with: what was validated is what is served.
+  Result<nn::AdapterFiles> trained_files() const {
+    if (!settings_.full) return peft_files(*base_.decoder, base_.path.filename().string());
+    const bool wide = base_.decoder->options().compute == at::kFloat;
+    SLM_TRY(Bytes weights, nn::weight_file(*base_.decoder, wide ? nn::DType::kFloat32 : nn::DType::kBFloat16));
+    return nn::AdapterFiles{.config_json = {}, .weights = std::move(weights), .full = true};
+  }
+
   const TaskContext& context_;
   const TaskSettings& settings_;
   TaskData& data_;
@@ -405,12 +462,11 @@ class TaskRun {
 
 // Tokens a second of a whole step (forward and backward), measured on the first batches.
 Result<double> measure_speed(const TaskContext& context, const TaskData& data, const TaskSettings& settings,
-                             nn::Decoder& decoder) {
-  SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
-  ShuffledSource source(
-      data.train.sequences,
-      {.batch = settings.batch, .max_batch_tokens = settings.max_batch_tokens, .seed = settings.seed});
-  TrainOptions options = train_options(data, settings, "");
+                             Base& base) {
+  nn::Decoder& decoder = *base.decoder;
+  if (!settings.full) SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
+  TrainOptions options = train_options(data, settings, base, "");
   options.schedule.n_steps = 3;
   options.validate_every = 0;
   double first_s = 0, last_s = 0;
@@ -511,8 +567,8 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
       continue;
     }
     SLM_CHECK(load_weights(settings, base));
-    SLM_TRY(const auto memory, memory_plan(base, data, settings));
-    SLM_TRY(const double speed, measure_speed(context, data, settings, *base.decoder));
+    SLM_TRY(const auto first, first_steps(base, data, settings));
+    SLM_TRY(const double speed, measure_speed(context, data, settings, base));
     const double tokens = static_cast<double>(data.train.n_tokens) * static_cast<double>(data.n_steps) /
                           static_cast<double>(data.steps_per_epoch);
     plans.push_back({.task = task->id.value,
@@ -524,8 +580,9 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
                      .longest = data.train.longest,
                      .n_steps = data.n_steps,
                      .dropped = data.train.dropped,
-                     .memory_bytes = memory.total_bytes,
-                     .n_parameters = memory.n_adapter_parameters,
+                     .memory_bytes = first.memory.total_bytes,
+                     .n_parameters = first.memory.n_adapter_parameters,
+                     .sharing = first.sharing,
                      .tokens_per_s = speed,
                      .minutes = speed > 0 ? tokens / speed / 60 : 0,
                      .mask = mask_of(*base.codec, data.train.sequences.front())});

@@ -27,11 +27,25 @@
 
 namespace slm::finetune {
 
+inline constexpr double kFullRate = 2e-5;
+
+// What the answers are learnt from.
+enum class Distil {
+  kNo,        // the logged answers, without a word about it
+  kSequence,  // the same: they are a large model's (sequence-level distillation)
+  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h)
+};
+
 struct TaskSettings {
   std::filesystem::path base;  // model directory; empty: what select chose for each task
+  bool full = false;           // all weights instead of adapters
   nn::LoraConfig lora;
-  double learning_rate = 2e-4;
-  double warmup_ratio = 0.06;  // of all steps
+  bool nf4 = false;  // QLoRA: the base's linears in 4 bits, here and wherever the adapter is used
+  Distil distil = Distil::kNo;
+  std::filesystem::path teacher;                      // of kLogits: a model directory
+  double distil_share = 0.5, distil_temperature = 2;  // α and T
+  double learning_rate = 2e-4;                        // of adapters; all weights bear a tenth of it (kFullRate)
+  double warmup_ratio = 0.06;                         // of all steps
   double weight_decay = 0.0, clip_norm = 1.0;
   int64_t batch = nn::kTrainBatch;  // examples a step
   double epochs = 3;
@@ -39,9 +53,12 @@ struct TaskSettings {
   int64_t max_examples = 0;                          // 0: all of the training side
   int64_t max_validation = 256;                      // examples; 0: all
   int64_t max_batch_tokens = nn::kTrainBatchTokens;  // of a micro-batch
-  int n_validations = 8;                             // spread over the run
-  int patience = 3;                                  // validations without a better one
-  int64_t checkpoint_every = 200;                    // steps
+  // A session's calls in one step: they share more, and a step sees fewer sessions, which costs accuracy at small
+  // batches.
+  bool whole_sessions = false;
+  int n_validations = 8;           // spread over the run
+  int patience = 3;                // validations without a better one
+  int64_t checkpoint_every = 200;  // steps
   uint64_t seed = 1;
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";
@@ -60,6 +77,7 @@ struct TaskPlan {
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
+  double sharing = 1;       // tokens of calls that one computed token serves, of the first steps
   double tokens_per_s = 0;  // of two measured steps
   double minutes = 0;
   // One example as the loss sees it: how many tokens are masked ('-') and trained ('+'), then on each side special
@@ -80,6 +98,8 @@ struct TaskContext {
   store::Store& store;
   Clock& clock;
   Progress& progress;
+  // Called with what metrics.jsonl gets, a line each; may be empty.
+  std::function<void(const json::object&)> metrics = {};
 };
 
 Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,

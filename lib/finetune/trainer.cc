@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -39,7 +40,9 @@ Result<StepReport> Trainer::one_step() {
       // A checkpoint lies between steps, so seeds by step and micro-batch need no generator state.
       const uint64_t seed =
           options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
-      const auto out = decoder_.loss(batches[i], seed);
+      nn::Distillation distil;
+      if (options_.teacher != nullptr) distil = {options_.teacher->scores(batches[i]), options_.distil};
+      const auto out = decoder_.loss(batches[i], seed, options_.teacher != nullptr ? &distil : nullptr);
       out.loss.backward();
       loss += out.loss.item<double>();
       weight += batches[i].loss_weight();
@@ -53,7 +56,7 @@ Result<StepReport> Trainer::one_step() {
     report.step = step_;
     report.n_steps = options_.schedule.n_steps;
     report.n_tokens = n_tokens_;
-    if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
+    if (diverges(report.loss, report.grad_norm))
       return fail(
           ErrorCode::kUnexpected,
           fmt::format("training diverged at step {}: loss {}, gradient norm {}", step_, report.loss, report.grad_norm),
@@ -61,6 +64,15 @@ Result<StepReport> Trainer::one_step() {
     last_loss_ = report.loss;
     return report;
   });
+}
+
+bool Trainer::diverges(double loss, double grad_norm) {
+  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) return true;
+  if (step_ == 1) first_loss_ = mean_loss_ = loss;
+  mean_loss_ += (loss - mean_loss_) / 10;
+  const double t = options_.teacher != nullptr ? options_.distil.temperature : 1;
+  const double guess = std::log(static_cast<double>(decoder_.config().vocab_size)) * std::max(1.0, t * t);
+  return mean_loss_ > std::max(1.5 * guess, 3 * first_loss_);
 }
 
 Result<ValidationReport> Trainer::validate() {
@@ -110,6 +122,9 @@ Bytes Trainer::checkpoint() {
                            {"n_steps", options_.schedule.n_steps},
                            {"step", step_},
                            {"n_tokens", n_tokens_},
+                           {"loss", last_loss_},
+                           {"first_loss", first_loss_},
+                           {"mean_loss", mean_loss_},
                            {"optimiser_steps", optimiser_.n_steps()},
                            {"source", source_.position()},
                            {"best_step", best_step_},
@@ -179,6 +194,9 @@ Status Trainer::resume(ByteSpan bytes) {
     optimiser_.set_n_steps(number("optimiser_steps"));
     step_ = number("step");
     n_tokens_ = number("n_tokens");
+    last_loss_ = get_number(*state, "loss").value_or(0);
+    first_loss_ = get_number(*state, "first_loss").value_or(0);
+    mean_loss_ = get_number(*state, "mean_loss").value_or(0);
     best_step_ = number("best_step");
     best_loss_ = get_number(*state, "best_loss").value_or(0);
     best_accuracy_ = get_number(*state, "best_accuracy").value_or(0);

@@ -4,9 +4,10 @@
 // A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
 //   micro-batches doesn't matter. Before clipping, its gradient is scaled by how full the step is, so that what is left
 //   over at the end of an epoch weighs no more than it would in a full step.
-// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when the
-// loss
-//   stops being finite; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
+// A run diverges where its loss or gradient isn't finite any more, or where the loss, averaged over some ten steps, is
+//   half as much again as that of guessing among all tokens and three times what it began with.
+// Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when it
+//   diverges; kManifestMismatch when a checkpoint belongs to another model or other settings; what the source
 //   and `save` return.
 // Threads: one trainer at a time per decoder.
 #pragma once
@@ -27,7 +28,7 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   // The micro-batches of the next step; never empty.
-  virtual Result<std::vector<nn::RowBatch>> next() = 0;
+  virtual Result<std::vector<nn::ForestBatch>> next() = 0;
   // What next() gave last, as a share of a full step; in (0, 1].
   virtual double fullness() const { return 1; }
   virtual json::object position() const = 0;
@@ -52,10 +53,12 @@ struct TrainOptions {
   Schedule schedule;
   AdamWOptions adamw;
   uint64_t seed = 0;
-  int64_t validate_every = 0;    // steps; 0: never
-  int patience = 0;              // stop after so many validations without a better one; 0: never
-  int64_t checkpoint_every = 0;  // steps; 0: only when interrupted
-  std::string identity;          // of data and settings, by the caller; a checkpoint with another one is refused
+  int64_t validate_every = 0;      // steps; 0: never
+  int patience = 0;                // stop after so many validations without a better one; 0: never
+  int64_t checkpoint_every = 0;    // steps; 0: only when interrupted
+  nn::Decoder* teacher = nullptr;  // with one, the loss of training is that of distillation from it
+  nn::DistilOptions distil;
+  std::string identity;  // of data and settings, by the caller; a checkpoint with another one is refused
 };
 
 struct TrainResult {
@@ -79,7 +82,7 @@ class Trainer {
   Trainer(nn::Decoder& decoder, BatchSource& source, TrainOptions options, Clock& clock);
 
   // Batches that validation measures; none: no validation.
-  void set_validation(std::vector<nn::RowBatch> batches) { validation_ = std::move(batches); }
+  void set_validation(std::vector<nn::ForestBatch> batches) { validation_ = std::move(batches); }
   // Continues from a checkpoint's bytes: same weights, moments, position and early-stopping state.
   Status resume(ByteSpan checkpoint);
   // Trains to the end of the schedule or until validation stops it; with validation, the best weights are put back.
@@ -87,6 +90,7 @@ class Trainer {
 
  private:
   Result<StepReport> one_step();
+  bool diverges(double loss, double grad_norm);
   Result<ValidationReport> validate();
   Bytes checkpoint();
   void keep_best();
@@ -97,9 +101,9 @@ class Trainer {
   TrainOptions options_;
   Clock& clock_;
   AdamW optimiser_;
-  std::vector<nn::RowBatch> validation_;
+  std::vector<nn::ForestBatch> validation_;
   int64_t step_ = 0, n_tokens_ = 0;
-  double last_loss_ = 0;
+  double last_loss_ = 0, first_loss_ = 0, mean_loss_ = 0;
   int64_t best_step_ = 0;
   double best_loss_ = 0, best_accuracy_ = 0;
   int since_best_ = 0;

@@ -6,31 +6,12 @@
 #include <mutex>
 
 #include "model/conversation.h"
+#include "model/special_tokens.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace slm::model {
 namespace {
-
-// The day that templates which print today's date see, 2024-07-26: the same in training and serving, and the one that
-// Llama 3's own templates fall back to.
-constexpr int64_t kTemplateTimeMs = 1721952000000;
-
-// A token's text in tokenizer_config.json: a string, or an object with "content".
-std::string token_text(const json::object& config, std::string_view key) {
-  const json::value* value = config.if_contains(key);
-  if (value == nullptr) return {};
-  if (value->is_string()) return std::string(value->get_string());
-  const auto* object = value->if_object();
-  return object == nullptr ? std::string() : std::string(get_string(*object, "content"));
-}
-
-Result<json::object> optional_object(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return json::object();
-  SLM_TRY(json::value value, read_json_file(path));
-  SLM_TRY(const json::object* object, want_object(value, path.string()));
-  return *object;
-}
 
 class TemplateCodec final : public Codec {
  public:
@@ -73,16 +54,8 @@ Status TemplateCodec::load(const std::filesystem::path& dir) {
   SLM_TRY(tokenizer_, text::Tokenizer::open(dir));
   SLM_TRY(auto chat_template, text::ChatTemplate::open(dir));
   template_.emplace(std::move(chat_template));
-  SLM_TRY(json::object config, optional_object(dir / "tokenizer_config.json"));
-  SLM_TRY(const json::object map, optional_object(dir / "special_tokens_map.json"));
   options_.now_ms = kTemplateTimeMs;
-  for (const auto& [key, otherwise] :
-       {std::pair{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", ""}}) {
-    std::string text = token_text(config, key);
-    if (text.empty()) text = token_text(map, key);
-    if (text.empty() && tokenizer_->id_of(otherwise) >= 0) text = otherwise;
-    if (!text.empty()) options_.variables[key] = text;
-  }
+  SLM_TRY(options_.variables, special_tokens(dir, *tokenizer_));
   // A small model that takes over a call answers at once; templates that know the switch leave out the thinking part.
   options_.variables["enable_thinking"] = false;
   SLM_TRY(abilities_, probe(*template_, options_));

@@ -1,7 +1,8 @@
-// Token sequences packed in rows for the decoder. Several sequences share a row and don't see each other; sequences
-// that begin alike can share the tokens they begin with. Both change the cost of a pass, not its loss or gradient.
+// A batch of token sequences as a forest: what sequences begin with alike is one path of nodes, computed once, forward
+// and backward. Sequences side by side (packing) are several trees; nothing is padded. How a batch is laid out changes
+// its cost, not its loss or gradient.
 //
-// Shapes: rows · length tokens, row-major; "flat" is an index into them. No torch here.
+// Shapes: N tokens of all nodes; "flat" is an index into them. No torch here.
 // Units: tokens.
 #pragma once
 
@@ -11,18 +12,23 @@
 
 namespace slm::nn {
 
-struct RowBatch {
-  int64_t rows = 0, length = 0;
-  std::vector<int32_t> ids;        // padding is any valid id
-  std::vector<int32_t> positions;  // position within its own sequence
-  // A token sees [prefix_starts, prefix_ends) and [starts, itself] of its row. The first two may be empty: no sharing.
-  std::vector<int32_t> starts, prefix_starts, prefix_ends;
-  std::vector<int32_t> rope_keys;  // of its sequence (nn/config.h); empty: all 0
+// Tokens [begin, end), which follow the last one of the parent (−1: they begin a sequence).
+struct ForestNode {
+  int32_t begin = 0, end = 0, parent = -1;
+};
+
+struct ForestBatch {
+  std::vector<ForestNode> nodes;   // depth first, parents before children; their tokens in this order, without gaps
+  std::vector<int32_t> ids;        // [N]
+  std::vector<int32_t> positions;  // [N], within the sequence. A token sees those on the way from its root to itself
+  std::vector<int32_t> rope_keys;  // [N], of its sequence (nn/config.h); empty: all 0
   std::vector<int32_t> loss_at;    // flat index of a hidden state that predicts …
-  std::vector<int32_t> targets;    // … this token
-  std::vector<float> weights;      // with this weight
-  int64_t n_tokens = 0;            // of the sequences, as if nothing were shared; without padding
-  double loss_weight() const;      // Σ weights
+  std::vector<int32_t> targets;    // … this token; once per child where paths part
+  std::vector<float> weights;      // with this weight, summed over the sequences that share the prediction
+  int64_t n_tokens = 0;            // of the sequences, as if nothing were shared
+  int64_t size() const { return static_cast<int64_t>(ids.size()); }
+  double loss_weight() const;                     // Σ weights
+  std::vector<int32_t> path(int32_t node) const;  // flat indices from the root to the node's last token
 };
 
 struct Sequence {
@@ -32,25 +38,20 @@ struct Sequence {
   int32_t rope_key = 0;     // rope_key(config, length): sequences of different keys share nothing
 };
 
-struct PackOptions {
-  int64_t row_length = 0;     // 0: as suits the sequences, a multiple of 16
-  int64_t max_tokens = 8192;  // of one batch, padding included; at least one row
+struct ForestOptions {
+  int64_t max_tokens = 8192;  // N of one batch, short common stretches aside; at least one sequence
   bool share_prefixes = true;
 };
 
-// Where a sequence went.
+// Where a sequence ends: with the last token of this node.
 struct Placement {
   size_t batch = 0;
-  int64_t row = 0;
-  int64_t prefix_start = 0, n_prefix = 0;  // in the row; shared with others
-  int64_t start = 0;                       // of the rest, in the row
+  int32_t node = 0;
 };
 
 // Every sequence appears once, in a deterministic place. placements (may be null): one per sequence, in their order.
-// Requires: no sequence is empty, or longer than row_length (unless 0).
-std::vector<RowBatch> pack_rows(std::span<const Sequence> sequences, const PackOptions& options,
-                                std::vector<Placement>* placements = nullptr);
-// One batch of the rows of several. Requires: equal lengths; all or none with prefixes; all or none with rope keys.
-RowBatch join_rows(std::span<const RowBatch> batches);
+// Requires: no sequence is empty.
+std::vector<ForestBatch> make_forests(std::span<const Sequence> sequences, const ForestOptions& options,
+                                      std::vector<Placement>* placements = nullptr);
 
 }  // namespace slm::nn

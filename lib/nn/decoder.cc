@@ -39,13 +39,17 @@ Tensor Decoder::cast(const Tensor& weight) const {
   return weight.scalar_type() == options_.compute ? weight : weight.to(options_.compute);
 }
 
+Tensor Decoder::base_linear(const Tensor& x, const Linear& base, const Tensor& bias) const {
+  const Tensor b = bias.defined() ? cast(bias) : bias;
+  if (!base.packed.empty()) return nf4_linear(x, base.packed, b);
+  return b.defined() ? at::linear(x, cast(base.weight), b) : at::linear(x, cast(base.weight));
+}
+
 Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
   const Linear& l = layers_[layer].linears[site_index];
   const Site* site = has_lora() ? &lora_[kSites * layer + site_index] : nullptr;
-  const Tensor weight = cast(l.weight);
   const auto is_set = [](const Tensor& a) { return a.defined(); };
-  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set))
-    return l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
+  if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set)) return base_linear(x, l, l.bias);
   const auto [a, b] = site->packed_a.defined() ? std::pair(site->packed_a, site->packed_b) : packed(*site);
   Tensor in = x;
   if (dropout_ && at::GradMode::is_enabled()) {
@@ -54,14 +58,10 @@ Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
     const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
     in = x * mask.to(x.options());
   }
-  if (!lora_config_.dora) {
-    const Tensor y = l.bias.defined() ? at::linear(x, weight, cast(l.bias)) : at::linear(x, weight);
-    return at::addmm(y, at::linear(in, a), b.t());
-  }
+  if (!lora_config_.dora) return at::addmm(base_linear(x, l, l.bias), at::linear(in, a), b.t());
   // As peft does: the base's own output is not dropped out, what the scale adds to it is.
-  const Tensor scale =
-      site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l.weight).to(options_.compute);
-  const Tensor base = at::linear(x, weight), scaled = in.is_same(x) ? base : at::linear(in, weight);
+  const Tensor scale = site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l).to(options_.compute);
+  const Tensor base = base_linear(x, l, {}), scaled = in.is_same(x) ? base : base_linear(in, l, {});
   Tensor y = at::addmm(scaled, at::linear(in, a), b.t()) * scale;
   if (!in.is_same(x)) y = y + base - scaled;
   return l.bias.defined() ? y + cast(l.bias) : y;
@@ -108,12 +108,12 @@ Tensor Decoder::head_logits(const Tensor& states) const {
   return cap > 0 ? at::tanh(logits / cap) * cap : logits;
 }
 
-AttentionShape Decoder::shape_of(int64_t rows, int64_t length) const {
+AttentionShape Decoder::shape() const {
   const auto& c = config_;
-  return {rows, length, c.n_heads, c.n_kv_heads, c.head_dim, c.rotated(), c.score_scale(), c.attention_softcap};
+  return {c.n_heads, c.n_kv_heads, c.head_dim, c.rotated(), c.score_scale(), c.attention_softcap};
 }
 
-Decoder::Contexts Decoder::contexts(const RowBatch& batch) {
+std::vector<AttentionContext> Decoder::contexts(const ForestBatch& batch) {
   const int64_t n_positions = 1 + *std::max_element(batch.positions.begin(), batch.positions.end());
   const std::set<int32_t> keys(batch.rope_keys.begin(), batch.rope_keys.end());
   const bool keyed = keys.size() > 1 || (keys.size() == 1 && *keys.begin() != 0);
@@ -128,13 +128,16 @@ Decoder::Contexts Decoder::contexts(const RowBatch& batch) {
       const auto place = std::distance(keys.begin(), keys.find(batch.rope_keys[i]));
       rows[i] += static_cast<int32_t>(place * n_positions);
     }
-  const Tensor positions = int_tensor(rows, options_.device);
+  const Tensor table_rows = int_tensor(rows, options_.device);
+  const auto paths = batch.nodes.empty() ? nullptr : forest_paths(batch);
   tables_.resize(kinds_.size());
 
-  Contexts out;
+  std::vector<AttentionContext> out;
   for (size_t k = 0; k < kinds_.size(); ++k) {
     AttentionContext context;
-    context.positions = positions;
+    context.rows = table_rows;
+    context.window = kinds_[k].window;
+    context.paths = paths;
     if (keyed) {
       std::vector<Tensor> cos, sin;
       for (const int32_t key : keys) {
@@ -151,31 +154,15 @@ Decoder::Contexts Decoder::contexts(const RowBatch& batch) {
       context.cos = kept.cos;
       context.sin = kept.sin;
     }
-    // A window cuts both ranges that a token sees. A prefix begins at position 0, the rest goes on where it ends.
-    std::vector<int32_t> starts = batch.starts, prefix_starts = batch.prefix_starts;
-    if (kinds_[k].window > 0)
-      for (size_t i = 0; i < starts.size(); ++i) {
-        const auto in_row = static_cast<int64_t>(i) % batch.length;
-        starts[i] = static_cast<int32_t>(std::max<int64_t>(starts[i], in_row - kinds_[k].window + 1));
-        if (prefix_starts.empty()) continue;
-        const int64_t hidden = std::max<int64_t>(0, batch.positions[i] - kinds_[k].window + 1);
-        prefix_starts[i] = static_cast<int32_t>(std::min<int64_t>(batch.prefix_ends[i], prefix_starts[i] + hidden));
-      }
-    context.starts = int_tensor(starts, options_.device);
-    if (!prefix_starts.empty()) {
-      context.prefix_starts = int_tensor(prefix_starts, options_.device);
-      context.prefix_ends = int_tensor(batch.prefix_ends, options_.device);
-    }
-    out.of_kind.push_back(std::move(context));
+    out.push_back(std::move(context));
   }
   return out;
 }
 
 template <class Attend>
-NormOut Decoder::run_layers(const RowBatch& batch, const Attend& attend) {
+NormOut Decoder::run_layers(const ForestBatch& batch, const Attend& attend) {
   const auto& c = config_;
-  const Contexts seen = contexts(batch);
-  const AttentionShape shape = shape_of(batch.rows, batch.length);
+  const auto seen = contexts(batch);
   Tensor x = embed(batch.ids), y;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto& layer = layers_[i];
@@ -183,9 +170,9 @@ NormOut Decoder::run_layers(const RowBatch& batch, const Attend& attend) {
     Tensor qkv = linear(in.normed, i, 0);
     if (layer.q_norm.defined()) {
       const double one = c.norm == Norm::kRmsPlusOne ? 1 : 0;
-      qkv = norm_heads(qkv, layer.q_norm + one, layer.k_norm + one, shape, c.norm_eps);
+      qkv = norm_heads(qkv, layer.q_norm + one, layer.k_norm + one, c.n_kv_heads, c.norm_eps);
     }
-    const Tensor attended = linear(attend(i, qkv, seen.of_kind[kind_of_[i]]), i, 1);
+    const Tensor attended = linear(attend(i, qkv, seen[kind_of_[i]]), i, 1);
     if (c.parallel) {
       x = in.sum;
       y = added(attended + feed_forward(in.normed, i), {});
@@ -203,26 +190,34 @@ Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& 
   return norm(states.sum.index_select(0, rows), states.normed.index_select(0, rows), final_norm_).normed;
 }
 
-CrossEntropy Decoder::loss(const RowBatch& batch, uint64_t dropout_seed) {
+CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed, const Distillation* distil) {
   dropout_.reset();
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
     dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
-  const AttentionShape shape = shape_of(batch.rows, batch.length);
   const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-    return attention(qkv, context, shape);
+    return attention(qkv, context, shape());
   });
   dropout_.reset();
   const Tensor h = head_input(final_states(out, batch.loss_at));
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
-  return linear_cross_entropy(h, head(), {int_tensor(batch.targets, options_.device), weights}, config_.logit_softcap);
+  const LossTargets targets{int_tensor(batch.targets, options_.device), weights};
+  if (distil != nullptr) return distil_loss({h, head(), config_.logit_softcap}, targets, *distil);
+  return linear_cross_entropy(h, head(), targets, config_.logit_softcap);
 }
 
-Tensor Decoder::logits(const RowBatch& batch) {
+Scores Decoder::scores(const ForestBatch& batch) {
   at::NoGradGuard no_grad;
-  const AttentionShape shape = shape_of(batch.rows, batch.length);
   const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-    return attention(qkv, context, shape);
+    return attention(qkv, context, shape());
+  });
+  return {head_input(final_states(out, batch.loss_at)), head(), config_.logit_softcap};
+}
+
+Tensor Decoder::logits(const ForestBatch& batch) {
+  at::NoGradGuard no_grad;
+  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
+    return attention(qkv, context, shape());
   });
   return head_logits(norm(out.sum, out.normed, final_norm_).normed).to(wide_type(options_.compute));
 }
@@ -235,7 +230,7 @@ Tensor Decoder::prefill(std::span<const std::vector<int32_t>> prompts, int64_t c
   for (const auto& prompt : prompts)
     sequences.push_back({prompt, prompt.size(), 0, rope_key(c, static_cast<int64_t>(prompt.size()))});
   std::vector<Placement> places;
-  const auto batches = pack_rows(sequences, {.row_length = 0, .max_tokens = kPrefillTokens}, &places);
+  const auto batches = make_forests(sequences, {.max_tokens = kPrefillTokens}, &places);
 
   const auto n_rows = static_cast<int64_t>(prompts.size());
   const auto type = at::TensorOptions().dtype(options_.compute).device(options_.device);
@@ -245,31 +240,32 @@ Tensor Decoder::prefill(std::span<const std::vector<int32_t>> prompts, int64_t c
                      at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type)});
   Tensor logits = at::empty({n_rows, c.vocab_size}, type.dtype(at::kFloat));
   for (size_t b = 0; b < batches.size(); ++b) {
-    std::vector<LayerCache> packed_cache;
-    const AttentionShape shape = shape_of(batches[b].rows, batches[b].length);
-    const NormOut states = run_layers(batches[b], [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-      auto parts = attention_with_cache(qkv, context, shape);
-      packed_cache.push_back({std::move(parts.keys), std::move(parts.values)});
-      return std::move(parts.out);
-    });
+    struct Prompt {
+      int64_t row;
+      Tensor path;  // its tokens in the batch
+    };
+    std::vector<Prompt> here;
     std::vector<int32_t> last;
     std::vector<int64_t> which;
     for (size_t i = 0; i < prompts.size(); ++i) {
-      const auto& p = places[i];
-      if (p.batch != b) continue;
-      const int64_t rest = static_cast<int64_t>(prompts[i].size()) - p.n_prefix;
+      if (places[i].batch != b) continue;
+      const auto path = batches[b].path(places[i].node);
       which.push_back(static_cast<int64_t>(i));
-      last.push_back(static_cast<int32_t>(p.row * batches[b].length + p.start + rest - 1));
-      for (size_t layer = 0; layer < cache.size(); ++layer) {
-        const auto copy = [&](const Tensor& to, const Tensor& from) {
-          const Tensor row = from[p.row], own = to[static_cast<int64_t>(i)];
-          if (p.n_prefix > 0) own.narrow(1, 0, p.n_prefix).copy_(row.narrow(1, p.prefix_start, p.n_prefix));
-          own.narrow(1, p.n_prefix, rest).copy_(row.narrow(1, p.start, rest));
-        };
-        copy(cache[layer].keys, packed_cache[layer].keys);
-        copy(cache[layer].values, packed_cache[layer].values);
-      }
+      last.push_back(path.back());
+      here.push_back({which.back(), int_tensor(path, options_.device).to(at::kLong)});
     }
+    const NormOut states =
+        run_layers(batches[b], [&](size_t layer, const Tensor& qkv, const AttentionContext& context) {
+          auto parts = attention_with_cache(qkv, context, shape());
+          for (const auto& [row, path] : here) {
+            const auto copy = [&, to = row, from = path](const Tensor& all, const Tensor& computed) {
+              all[to].narrow(1, 0, from.size(0)).copy_(computed.index_select(0, from).transpose(0, 1));
+            };
+            copy(cache[layer].keys, parts.keys);
+            copy(cache[layer].values, parts.values);
+          }
+          return std::move(parts.out);
+        });
     logits.index_copy_(0, at::tensor(which, at::kLong).to(options_.device),
                        head_logits(final_states(states, last)).to(at::kFloat));
   }
@@ -278,17 +274,12 @@ Tensor Decoder::prefill(std::span<const std::vector<int32_t>> prompts, int64_t c
 
 Tensor Decoder::step(const StepRows& rows, std::vector<LayerCache>& cache) {
   at::NoGradGuard no_grad;
-  RowBatch batch;
-  batch.rows = static_cast<int64_t>(rows.ids.size());
-  batch.length = 1;
+  ForestBatch batch;
   batch.ids = rows.ids;
   batch.positions.assign(rows.lengths.begin(), rows.lengths.end());
-  batch.starts.assign(rows.ids.size(), 0);
   batch.rope_keys = rows.rope_keys;
-  const AttentionShape shape = shape_of(batch.rows, 1);
   const NormOut out = run_layers(batch, [&](size_t i, const Tensor& qkv, const AttentionContext& context) {
-    return attend_cached(qkv, context, shape, {rows.lengths, kinds_[kind_of_[i]].window}, cache[i].keys,
-                         cache[i].values);
+    return attend_cached(qkv, context, shape(), rows.lengths, cache[i].keys, cache[i].values);
   });
   return head_logits(norm(out.sum, out.normed, final_norm_).normed).to(at::kFloat);
 }

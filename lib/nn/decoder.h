@@ -19,8 +19,11 @@
 #include <vector>
 
 #include "core/random.h"
+#include "nn/attention.h"
 #include "nn/batch.h"
+#include "nn/distil.h"
 #include "nn/engine.h"
+#include "nn/nf4.h"
 #include "nn/ops.h"
 #include "nn/rope.h"
 #include "nn/safetensors.h"
@@ -58,16 +61,25 @@ struct TensorSlice {
   at::Tensor value;  // a view
 };
 
+// The layers' linears in 4 bits (nf4.h), each tensor of the checkpoint by itself; never embeddings, head or norms.
+enum class Nf4Base {
+  kNo,
+  kPacked,   // held in 4 bits, dequantised where used: for training
+  kRounded,  // the same values, held in the compute type: for generating
+};
+
 class Decoder {
  public:
   struct Options {
     at::ScalarType compute = at::kFloat;  // of matrix products
     at::Device device = at::kCPU;
-    bool trainable = false;  // all weights float32 leaves; else frozen in the compute type
+    bool trainable = false;      // all weights float32 leaves; else frozen in the compute type
+    Nf4Base nf4 = Nf4Base::kNo;  // Requires: not trainable
   };
   // Random weights: normal with deviation 0.02, projections into the residual stream divided by √(2·layers); norms 1.
   static Result<Decoder> random(const ModelConfig& config, uint64_t seed, const Options& options);
   static Result<Decoder> load(const std::filesystem::path& dir, const Options& options);
+  static Result<Decoder> from_weights(const ModelConfig& config, const WeightFiles& files, const Options& options);
 
   const ModelConfig& config() const { return config_; }
   const Options& options() const { return options_; }
@@ -83,14 +95,18 @@ class Decoder {
 
   // What training changes: all weights, or the adapters.
   std::vector<Parameter> parameters() const;
-  // The checkpoint's tensors by name, as views of the weights; and of their gradients, undefined where there is none.
+  // The checkpoint's tensors by name, as views of the weights (without data, on at::kMeta, where they are packed); and
+  // of their gradients, undefined where there is none.
   std::vector<TensorSlice> weights() const;
   std::vector<TensorSlice> gradients() const;
 
   // Weighted loss of a batch, with a gradient if gradients are on. dropout_seed matters only with LoRA dropout.
-  CrossEntropy loss(const RowBatch& batch, uint64_t dropout_seed = 0);
+  // distil: of distillation; its teacher's scores are of the same batch.
+  CrossEntropy loss(const ForestBatch& batch, uint64_t dropout_seed = 0, const Distillation* distil = nullptr);
+  // What it says of the positions of the loss; no gradient.
+  Scores scores(const ForestBatch& batch);
   // Logits of every token, [N, V] float32 (float64 in a float64 model); no gradient.
-  at::Tensor logits(const RowBatch& batch);
+  at::Tensor logits(const ForestBatch& batch);
 
   // Decoding. Keys and values of a layer: [B, K, capacity, D].
   struct LayerCache {
@@ -111,6 +127,7 @@ class Decoder {
  private:
   struct Linear {
     at::Tensor weight, bias;  // [out, in], [out] or undefined
+    std::vector<Nf4> packed;  // with Nf4Base::kPacked: per linear of the checkpoint; weight has no data then
   };
   struct NormWeights {
     at::Tensor weight, bias;  // [C], float32; undefined where there is none
@@ -129,21 +146,21 @@ class Decoder {
     at::Tensor row_squares;                       // with DoRA: ‖row‖² of the whole matrix, [Σ out]
     at::Tensor packed_a, packed_b, packed_scale;  // for frozen adapters: made once, in the compute type
   };
-  // What attention of a layer needs that depends on the batch.
-  struct Contexts {
-    std::vector<AttentionContext> of_kind;
-  };
   Decoder(ModelConfig config, Options options);
+  static Status check(const Options& options);
   void allocate();
+  void set_nf4(Linear& linear, int64_t first_row, const at::Tensor& weight) const;
   // Calls use(checkpoint name, our tensor, first row, rows) for every tensor of the checkpoint; rows −1: all.
   template <class Use>
   void walk_weights(const Use& use) const;
   std::vector<Site> empty_sites() const;  // kSites a layer
-  void pack(Site& site, const at::Tensor& weight) const;
-  void set_magnitudes(Site& site, const at::Tensor& weight, bool trainable) const;
+  void pack(Site& site, const Linear& base) const;
+  void set_magnitudes(Site& site, const Linear& base, bool trainable) const;
   std::pair<at::Tensor, at::Tensor> packed(const Site& site) const;
   // With DoRA: what each output row is multiplied by, [Σ out]; gradients go to the magnitudes only.
-  at::Tensor row_scale(const Site& site, const at::Tensor& weight) const;
+  at::Tensor row_scale(const Site& site, const Linear& base) const;
+  // x · Wᵀ + bias of the base alone.
+  at::Tensor base_linear(const at::Tensor& x, const Linear& base, const at::Tensor& bias) const;
   at::Tensor linear(const at::Tensor& x, size_t layer, size_t site) const;
   at::Tensor cast(const at::Tensor& weight) const;
   at::Tensor embed(const std::vector<int32_t>& ids) const;
@@ -155,12 +172,13 @@ class Decoder {
   at::Tensor head() const;
   at::Tensor head_input(const at::Tensor& states) const;
   at::Tensor head_logits(const at::Tensor& states) const;
-  AttentionShape shape_of(int64_t rows, int64_t length) const;
-  Contexts contexts(const RowBatch& batch);
+  AttentionShape shape() const;
+  // What attention needs, for each kind of layer. Without paths when the batch has no nodes.
+  std::vector<AttentionContext> contexts(const ForestBatch& batch);
   // Runs the layers. attend(layer, qkv, context) gives attention's output. Returns the residual stream and the last
   // block's output, not yet added.
   template <class Attend>
-  NormOut run_layers(const RowBatch& batch, const Attend& attend);
+  NormOut run_layers(const ForestBatch& batch, const Attend& attend);
   // The final norm of the states at `flat`, in the compute type.
   at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
 

@@ -102,9 +102,9 @@ Status Decoder::set_lora(const LoraConfig& lora, std::vector<LoraPair> pairs, bo
     lora_config_ = lora;
     lora_ = std::move(sites);
     for (size_t s = 0; s < lora_.size(); ++s) {
-      const Tensor& weight = layers_[s / kSites].linears[s % kSites].weight;
-      if (lora.dora) set_magnitudes(lora_[s], weight, trainable);
-      if (!trainable) pack(lora_[s], weight);
+      const Linear& base = layers_[s / kSites].linears[s % kSites];
+      if (lora.dora) set_magnitudes(lora_[s], base, trainable);
+      if (!trainable) pack(lora_[s], base);
     }
     return {};
   });
@@ -141,34 +141,37 @@ std::pair<Tensor, Tensor> Decoder::packed(const Site& site) const {
   return {at::cat(as).to(options_.compute), (at::cat(bs) * lora_config_.scale()).to(options_.compute)};
 }
 
-void Decoder::pack(Site& site, const Tensor& weight) const {
+void Decoder::pack(Site& site, const Linear& base) const {
   if (std::none_of(site.a.begin(), site.a.end(), [](const Tensor& a) { return a.defined(); })) return;
   at::NoGradGuard no_grad;
   std::tie(site.packed_a, site.packed_b) = packed(site);
-  if (lora_config_.dora) site.packed_scale = row_scale(site, weight).to(options_.compute);
+  if (lora_config_.dora) site.packed_scale = row_scale(site, base).to(options_.compute);
 }
 
 namespace {
 
-// f(rows of the weight in float32, first row, rows), a few at a time: the weight may be bfloat16, sums of squares not.
-template <class F>
-void over_rows(const Tensor& weight, const F& f) {
+// f(rows of the weight in `wide`, first row, rows) for rows [from, from + n), a few at a time: the weight may be
+// bfloat16 or packed, sums of squares not.
+template <class Linear, class F>
+void over_rows(const Linear& base, int64_t from, int64_t n, at::ScalarType wide, const F& f) {
   constexpr int64_t kRows = 1024;
-  for (int64_t from = 0; from < weight.size(0); from += kRows) {
-    const int64_t n = std::min(kRows, weight.size(0) - from);
-    const Tensor part = weight.narrow(0, from, n);
-    f(part.scalar_type() == at::kDouble ? part : part.to(at::kFloat), from, n);
+  for (int64_t at_row = from; at_row < from + n; at_row += kRows) {
+    const int64_t count = std::min(kRows, from + n - at_row);
+    f(base.packed.empty() ? base.weight.detach().narrow(0, at_row, count).to(wide)
+                          : nf4_rows(base.packed, at_row, count, wide),
+      at_row, count);
   }
 }
 
 }  // namespace
 
 // Given magnitudes, or the rows' own lengths: an untrained adapter changes nothing.
-void Decoder::set_magnitudes(Site& site, const Tensor& weight, bool trainable) const {
+void Decoder::set_magnitudes(Site& site, const Linear& base, bool trainable) const {
   at::NoGradGuard no_grad;
   const auto wide = at::TensorOptions().dtype(wide_type(options_.compute)).device(options_.device);
-  site.row_squares = at::empty({weight.size(0)}, wide);
-  over_rows(weight, [&](const Tensor& rows, int64_t from, int64_t n) {
+  const int64_t n_rows = base.weight.size(0);
+  site.row_squares = at::empty({n_rows}, wide);
+  over_rows(base, 0, n_rows, wide_type(options_.compute), [&](const Tensor& rows, int64_t from, int64_t n) {
     site.row_squares.narrow(0, from, n).copy_(rows.square().sum(1));
   });
   int64_t from = 0;
@@ -184,7 +187,7 @@ void Decoder::set_magnitudes(Site& site, const Tensor& weight, bool trainable) c
 }
 
 // ‖w + s·b·A‖² of every row without making B·A: ‖w‖² + 2s (w·Aᵀ)·b + s² b·(A·Aᵀ)·b.
-Tensor Decoder::row_scale(const Site& site, const Tensor& weight) const {
+Tensor Decoder::row_scale(const Site& site, const Linear& base) const {
   std::vector<Tensor> scales;
   int64_t from = 0;
   for (size_t i = 0; i < site.a.size(); ++i) {
@@ -199,8 +202,9 @@ Tensor Decoder::row_scale(const Site& site, const Tensor& weight) const {
         const double s = lora_config_.scale();
         const Tensor a = site.a[i].detach(), b = site.b[i].detach(), gram = at::mm(a, a.t());
         norm = squares + s * s * (at::mm(b, gram) * b).sum(1);
-        over_rows(weight.detach().narrow(0, from, n), [&](const Tensor& rows, int64_t first, int64_t count) {
-          norm.narrow(0, first, count).add_((at::mm(rows, a.t()) * b.narrow(0, first, count)).sum(1), 2 * s);
+        over_rows(base, from, n, a.scalar_type(), [&](const Tensor& rows, int64_t first, int64_t count) {
+          const Tensor own = b.narrow(0, first - from, count);
+          norm.narrow(0, first - from, count).add_((at::mm(rows, a.t()) * own).sum(1), 2 * s);
         });
         norm = norm.clamp_min(0).sqrt();
       }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 
 #include "nn/decoder.h"
 
@@ -64,7 +65,8 @@ void Decoder::allocate() {
   for (int64_t i = 0; i < c.n_layers; ++i) {
     Layer layer;
     for (size_t s = 0; s < kSites; ++s) {
-      layer.linears[s].weight = at::empty({sites[s].out, sites[s].in}, matrix);
+      const auto held = options_.nf4 == Nf4Base::kPacked ? matrix.device(at::kMeta) : matrix;
+      layer.linears[s].weight = at::empty({sites[s].out, sites[s].in}, held);
       if (sites[s].bias) layer.linears[s].bias = at::zeros({sites[s].out}, matrix);
     }
     layer.norm1 = norm(c.names->norm1);
@@ -181,15 +183,45 @@ std::vector<Parameter> Decoder::parameters() const {
   return out;
 }
 
+// Requires: the parts of a linear come in their order.
+void Decoder::set_nf4(Linear& linear, int64_t from, const Tensor& weight) const {
+  Nf4 part = nf4_quantise(weight.cpu());
+  if (options_.nf4 == Nf4Base::kRounded) {
+    linear.weight.narrow(0, from, part.rows).copy_(nf4_dequantise({&part, 1}, options_.compute));
+    return;
+  }
+  for (Tensor* t : {&part.packed, &part.scales, &part.outer_scales}) *t = t->to(options_.device);
+  linear.packed.push_back(std::move(part));
+}
+
+Status Decoder::check(const Options& options) {
+  if (options.trainable && options.nf4 != Nf4Base::kNo)
+    return fail(ErrorCode::kUsage, "weights in NF4 can't be trained themselves", "adapters over them can");
+  return {};
+}
+
 Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const Options& options) {
+  SLM_CHECK(check(options));
   return guarded([&]() -> Result<Decoder> {
     Decoder d(config, options);
     Prng prng(seed);
     const double out_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(config.n_layers));
     fill_normal(d.embedding_, prng, 0.02);
     if (d.head_.defined()) fill_normal(d.head_, prng, 0.02);
-    for (const auto& layer : d.layers_)
-      for (size_t s = 0; s < kSites; ++s) fill_normal(layer.linears[s].weight, prng, s % 2 == 0 ? 0.02 : out_deviation);
+    const auto sites = linear_sites(config);
+    for (auto& layer : d.layers_)
+      for (size_t s = 0; s < kSites; ++s) {
+        Linear& linear = layer.linears[s];
+        const bool packed = options.nf4 == Nf4Base::kPacked;
+        const Tensor weight = packed ? at::empty(linear.weight.sizes(), at::kFloat) : linear.weight;
+        fill_normal(weight, prng, s % 2 == 0 ? 0.02 : out_deviation);
+        if (options.nf4 == Nf4Base::kNo) continue;
+        int64_t from = 0;
+        for (const auto& part : sites[s].parts) {
+          d.set_nf4(linear, from, weight.narrow(0, from, part.out));
+          from += part.out;
+        }
+      }
     for (auto& p : d.parameters()) p.value.requires_grad_(options.trainable);
     return d;
   });
@@ -198,21 +230,40 @@ Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const 
 Result<Decoder> Decoder::load(const std::filesystem::path& dir, const Options& options) {
   SLM_TRY(const ModelConfig config, read_config(dir));
   SLM_TRY(const WeightFiles files, WeightFiles::open(dir));
+  return from_weights(config, files, options);
+}
+
+Result<Decoder> Decoder::from_weights(const ModelConfig& config, const WeightFiles& files, const Options& options) {
+  SLM_CHECK(check(options));
   return guarded([&]() -> Result<Decoder> {
     Decoder d(config, options);
     std::vector<std::string> wanted;
+    std::map<std::string, std::pair<Linear*, int64_t>> quantised;  // tensor → its linear, and first row there
+    if (options.nf4 != Nf4Base::kNo)
+      for (size_t s = 0; auto& site : d.empty_sites()) {
+        Linear& linear = d.layers_[s / kSites].linears[s % kSites];
+        ++s;
+        int64_t from = 0;
+        for (size_t i = 0; i < site.modules.size(); ++i) {
+          quantised[site.modules[i] + ".weight"] = {&linear, from};
+          from += site.out_sizes[i];
+        }
+      }
     for (const auto& slice : d.weights()) {
       wanted.push_back(slice.name);
       const TensorView* view = files.find(slice.name);
       if (view == nullptr)
-        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", dir.string(), slice.name));
+        return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", files.place(), slice.name));
       const auto expected = slice.value.sizes().vec();
       if (view->shape != expected)
         return fail(ErrorCode::kBadInput,
                     fmt::format("{}: tensor {} is [{}], config.json says [{}]", files.file_of(slice.name), slice.name,
                                 fmt::join(view->shape, ", "), fmt::join(expected, ", ")));
       SLM_TRY(const Tensor own, tensor_of(*view));
-      slice.value.copy_(own);
+      if (const auto it = quantised.find(slice.name); it != quantised.end())
+        d.set_nf4(*it->second.first, it->second.second, own);
+      else
+        slice.value.copy_(own);
     }
     std::sort(wanted.begin(), wanted.end());
     for (const auto& name : files.names()) {

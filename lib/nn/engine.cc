@@ -42,10 +42,22 @@ class TorchEngine final : public Engine {
   DType dtype() const override { return dtype_; }
 
   Status set_adapter(const AdapterFiles& files) override {
+    if (files.nf4_base && decoder_.options().nf4 == Nf4Base::kNo)
+      return fail(ErrorCode::kManifestMismatch, "the adapter was trained over a base in NF4, this base is not",
+                  "load the base with --nf4");
+    if (files.full) {
+      SLM_TRY(auto weights, SafeTensors::from_bytes(files.weights, "model.safetensors"));
+      SLM_TRY(full_, Decoder::from_weights(config(), WeightFiles::of(std::move(weights)), decoder_.options()));
+      return {};
+    }
     SLM_TRY(auto adapter, parse_adapter(files));
+    full_.reset();
     return decoder_.set_lora(adapter.config, std::move(adapter.pairs), false);
   }
-  void clear_adapter() override { decoder_.clear_lora(); }
+  void clear_adapter() override {
+    full_.reset();
+    decoder_.clear_lora();
+  }
 
   Result<std::vector<float>> logits(std::span<const int32_t> ids) override {
     const Sequence prompt{{ids.begin(), ids.end()}, ids.size(), 0, rope_key(config(), std::ssize(ids))};
@@ -53,9 +65,8 @@ class TorchEngine final : public Engine {
     use_threads();
     return guarded([&]() -> Result<std::vector<float>> {
       std::vector<float> out;
-      const auto batch =
-          pack_rows({&prompt, 1}, {.row_length = static_cast<int64_t>(ids.size()), .share_prefixes = false});
-      copy_out(decoder_.logits(batch[0]), out);
+      const auto batch = make_forests({&prompt, 1}, {});
+      copy_out(active().logits(batch[0]), out);
       return out;
     });
   }
@@ -73,7 +84,7 @@ class TorchEngine final : public Engine {
         cache->rope_keys.push_back(rope_key(config(), cache->lengths.back()));
         longest = std::max(longest, cache->lengths.back());
       }
-      copy_out(decoder_.prefill(prompts, longest + kSpareTokens, cache->layers), logits);
+      copy_out(active().prefill(prompts, longest + kSpareTokens, cache->layers), logits);
       return std::unique_ptr<Cache>(std::move(cache));
     });
   }
@@ -96,7 +107,7 @@ class TorchEngine final : public Engine {
     return guarded([&]() -> Status {
       const int64_t capacity = c.layers[0].keys.size(2);
       if (longest >= capacity) grow(c, std::min(config().max_positions, capacity * 3 / 2 + kSpareTokens));
-      copy_out(decoder_.step({{ids.begin(), ids.end()}, c.lengths, c.rope_keys}, c.layers), logits);
+      copy_out(active().step({{ids.begin(), ids.end()}, c.lengths, c.rope_keys}, c.layers), logits);
       for (auto& length : c.lengths) ++length;
       return {};
     });
@@ -151,11 +162,13 @@ class TorchEngine final : public Engine {
         *t = std::move(bigger);
       }
   }
+  Decoder& active() { return full_ ? *full_ : decoder_; }
   void use_threads() const {
     if (threads_ > 0 && at::get_num_threads() != threads_) at::set_num_threads(threads_);
   }
 
   Decoder decoder_;
+  std::optional<Decoder> full_;  // stands in for it while a full set of weights is the adapter
   DType dtype_;
   int threads_;
 };
@@ -179,7 +192,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, c
   return guarded([&]() -> Result<std::unique_ptr<Engine>> {
     DType dtype = options.dtype;
     if (dtype == DType::kAuto) dtype = cuda || cpu_has_bf16() ? DType::kBFloat16 : DType::kFloat32;
-    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat, device, false};
+    const Decoder::Options decoder_options{dtype == DType::kBFloat16 ? at::kBFloat16 : at::kFloat, device, false,
+                                           options.nf4 ? Nf4Base::kRounded : Nf4Base::kNo};
     SLM_TRY(auto decoder, Decoder::load(dir, decoder_options));
     log_info(fmt::format("model of {:.1f} M parameters: {}, {}, kernels {}, {} threads",
                          static_cast<double>(n_parameters(decoder.config())) / 1e6, options.device,

@@ -27,12 +27,16 @@ struct EngineOptions {
   DType dtype = DType::kAuto;
   std::string device = "cpu";  // "cpu", "cuda", "cuda:1"
   int threads = 0;             // 0: all
+  bool nf4 = false;            // the layers' linears as they are after 4-bit quantisation (nf4.h): the base of a QLoRA
 };
 
-// A PEFT adapter in memory: its two files. (Adapters lie sealed in the store, so a path isn't enough.)
+// What training left, in memory: a PEFT adapter's two files, or all weights anew. (They lie sealed in the store, so a
+// path isn't enough.)
 struct AdapterFiles {
-  std::string config_json;  // adapter_config.json
-  Bytes weights;            // adapter_model.safetensors
+  std::string config_json;  // adapter_config.json; empty where all weights are new
+  Bytes weights;            // adapter_model.safetensors, or model.safetensors
+  bool nf4_base = false;    // it was trained over a base in NF4, and answers for no other
+  bool full = false;        // all weights of a model like the base
 };
 
 // Keys and values of the rows of one batch; opaque. Grows by what prefill and step append.
@@ -52,7 +56,8 @@ class Engine {
 
   virtual const ModelConfig& config() const = 0;
   virtual DType dtype() const = 0;
-  // Replaces the active adapter; weights of the base stay as they are. Errors: kManifestMismatch when shapes don't fit.
+  // Replaces the active adapter; weights of the base stay as they are, also beside a full set of new ones. Errors:
+  // kManifestMismatch when shapes don't fit, or the adapter needs a base in NF4 and this one isn't.
   virtual Status set_adapter(const AdapterFiles& files) = 0;
   virtual void clear_adapter() = 0;
 

@@ -10,17 +10,23 @@
 namespace slm::nn {
 
 struct HeadShape {
-  int64_t length;    // T: tokens of a row of the batch
   int64_t n_heads;   // query heads
   int64_t n_kv;      // key/value heads; n_heads = n_kv · group
-  int64_t head_dim;  // D
+  int64_t head_dim;  // D, even
   int64_t rotated;   // R, even: leading values of a head that turn with the position
 };
 
-// Columns that each row of a softmax covers: [prefix_lo, prefix_hi) and [lo, hi), in this order, not overlapping. The
-// first two arrays may be null: the second range alone.
-struct SeenColumns {
-  const int32_t *prefix_lo, *prefix_hi, *lo, *hi;
+// Attention goes by blocks of at most kBlock keys: consecutive tokens whose positions follow each other.
+inline constexpr int64_t kBlock = 64;
+struct KeyBlock {
+  int32_t token, length, position;  // the first token, how many, the first one's position
+};
+// Queries of consecutive tokens, `group` rows a token. A query at position p sees keys at (p − window, p]; window 0:
+// all up to p.
+struct QueryTile {
+  const int32_t* positions;
+  int64_t n_tokens, group, window;
+  int64_t n_rows() const { return n_tokens * group; }
 };
 
 struct Kernels {
@@ -38,17 +44,33 @@ struct Kernels {
   void (*swiglu_backward)(const void* gate_up, const void* d_out, int64_t n_rows, int64_t width, void* d_gate_up,
                           bool bf);
 
-  // Rows of one batch row `b`: qkv [T, (H + 2K)·D] → q [K, G, T, D] rotated and scaled, k [K, T, D] rotated, v [K, T,
-  // D]. cos, sin: [positions, R/2]; positions: [T].
-  void (*split_rotate)(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
-                       HeadShape shape, void* q, void* k, void* v, bool bf);
-  void (*merge_rotate)(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
-                       const int32_t* positions, float scale, HeadShape shape, void* dqkv, bool bf);
+  // qkv [n, (H + 2K)·D]: turns queries and keys by the angles in row rows[i] of cos and sin [positions, R/2] (backwards
+  // with sign −1) and multiplies queries by q_scale. out may be qkv.
+  void (*rotate)(const void* qkv, const float* cos, const float* sin, const int32_t* rows, float q_scale, float sign,
+                 int64_t n, const HeadShape& shape, void* out, bool bf);
 
-  // scores [n_rows, width] in place: softmax over the columns that a row covers, zero elsewhere.
-  void (*softmax)(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf);
-  // dp in place becomes the gradient of the scores.
-  void (*softmax_backward)(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf);
+  // For products whose right side lies in pairs of rows where the type is bfloat16 (and plainly in float32):
+  // n ≤ kBlock rows of `width` values, `stride` values apart, → their transpose [width, kBlock], paired along width.
+  void (*block_columns)(const void* rows, int64_t stride, int64_t n, int64_t width, void* out, bool bf);
+  // n rows → [n_out, width], paired along the rows; zeros after n. n_out even.
+  void (*block_rows)(const void* rows, int64_t stride, int64_t n, int64_t width, void* out, int64_t n_out, bool bf);
+  // rows [n, width] → their transpose [width, n_out], plain; zeros after n. n_out a multiple of 32.
+  void (*transposed)(const void* rows, int64_t n, int64_t width, void* out, int64_t n_out, bool bf);
+
+  // Scores of a tile by blocks [n_blocks, stride rows, kBlock] → exp(score − the row's largest), zero where not seen;
+  // sum[row]; lse[row] = log Σ exp(score), may be null.
+  void (*tile_softmax)(const float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile,
+                       int64_t stride, void* p, float* sum, float* lse, bool bf);
+  // One block [rows, kBlock]: p = exp(score − lse), ds = p · (dp − delta). ds plain; p and ds also in pairs of rows, up
+  // to the even n_paired rows, zeros after the last.
+  void (*tile_softmax_backward)(const float* scores, const float* dp, const KeyBlock& block, const QueryTile& tile,
+                                const float* lse, const float* delta, void* ds, void* p_pairs, void* ds_pairs,
+                                int64_t n_paired, bool bf);
+  // rows of floats, each times its factor (null: 1), → out, `stride` values apart.
+  void (*store_rows)(const float* rows, const float* factors, int64_t n, int64_t width, void* out, int64_t stride,
+                     bool bf);
+  // Σ a · b of each of n rows of `width` values.
+  void (*row_dots)(const void* a, const void* b, int64_t n, int64_t width, float* out, bool bf);
 
   // logits [n, vocab] in place become weight · (softmax − one-hot); returns Σ weight · nll. hits += Σ (argmax ==
   // target) over rows whose weight isn't 0.

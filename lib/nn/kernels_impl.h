@@ -1,181 +1,12 @@
 // The kernels' source, included once per instruction set with SLM_ISA defined. Only C headers and static functions
 // here: these files are compiled with wider instructions, and an inline function shared with other files could replace
 // theirs.
-//
-// Vectors are 16 floats in the compilers' portable vector types. exp follows Cephes' expf (netlib.org/cephes): range
-// reduction by ln 2 in two parts, then a polynomial of degree 5; relative error below 2e-7.
-#include <stdint.h>
-#include <string.h>
-
 #include "nn/kernels.h"
+#include "nn/kernels_attention.h"
+#include "nn/kernels_vector.h"
 
 namespace slm::nn {
 namespace SLM_ISA {
-
-typedef float F __attribute__((vector_size(64)));
-typedef int32_t I __attribute__((vector_size(64)));
-typedef uint32_t U __attribute__((vector_size(64)));
-typedef uint16_t H __attribute__((vector_size(32)));
-
-#define SLM_INLINE static inline __attribute__((always_inline))
-
-constexpr int64_t kLanes = 16;
-
-SLM_INLINE F splat(float x) { return F{} + x; }
-
-SLM_INLINE F load_f(const float* p) {
-  F v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-SLM_INLINE void store_f(float* p, F v) { memcpy(p, &v, sizeof v); }
-SLM_INLINE F widen(H h) {
-  const U u = __builtin_convertvector(h, U) << 16;
-  F v;
-  memcpy(&v, &u, sizeof v);
-  return v;
-}
-// Round to nearest even. (A NaN whose 15 low bits are all set would wrap; arithmetic makes none.)
-SLM_INLINE H narrow(F v) {
-  U u;
-  memcpy(&u, &v, sizeof u);
-  u = (u + (((u >> 16) & 1u) + 0x7fffu)) >> 16;
-  return __builtin_convertvector(u, H);
-}
-
-// Typed access: element i onward of a float or bf16 array, 16 lanes or the n < 16 that are left (others 0).
-struct Float32 {
-  static constexpr int64_t kBytes = 4;
-  SLM_INLINE F load(const void* p, int64_t i) { return load_f(static_cast<const float*>(p) + i); }
-  SLM_INLINE F load_some(const void* p, int64_t i, int64_t n) {
-    F v{};
-    memcpy(&v, static_cast<const float*>(p) + i, static_cast<size_t>(n) * 4);
-    return v;
-  }
-  SLM_INLINE void store(void* p, int64_t i, F v) { store_f(static_cast<float*>(p) + i, v); }
-  SLM_INLINE void store_some(void* p, int64_t i, int64_t n, F v) {
-    memcpy(static_cast<float*>(p) + i, &v, static_cast<size_t>(n) * 4);
-  }
-};
-struct BFloat16 {
-  static constexpr int64_t kBytes = 2;
-  SLM_INLINE F load(const void* p, int64_t i) {
-    H h;
-    memcpy(&h, static_cast<const uint16_t*>(p) + i, sizeof h);
-    return widen(h);
-  }
-  SLM_INLINE F load_some(const void* p, int64_t i, int64_t n) {
-    H h{};
-    memcpy(&h, static_cast<const uint16_t*>(p) + i, static_cast<size_t>(n) * 2);
-    return widen(h);
-  }
-  SLM_INLINE void store(void* p, int64_t i, F v) {
-    const H h = narrow(v);
-    memcpy(static_cast<uint16_t*>(p) + i, &h, sizeof h);
-  }
-  SLM_INLINE void store_some(void* p, int64_t i, int64_t n, F v) {
-    const H h = narrow(v);
-    memcpy(static_cast<uint16_t*>(p) + i, &h, static_cast<size_t>(n) * 2);
-  }
-};
-template <class T>
-SLM_INLINE const void* at(const void* p, int64_t i) {
-  return static_cast<const char*>(p) + i * T::kBytes;
-}
-template <class T>
-SLM_INLINE void* at(void* p, int64_t i) {
-  return static_cast<char*>(p) + i * T::kBytes;
-}
-template <class T>
-SLM_INLINE F load_n(const void* p, int64_t i, int64_t n) {
-  return n == kLanes ? T::load(p, i) : T::load_some(p, i, n);
-}
-template <class T>
-SLM_INLINE void store_n(void* p, int64_t i, int64_t n, F v) {
-  if (n == kLanes)
-    T::store(p, i, v);
-  else
-    T::store_some(p, i, n, v);
-}
-SLM_INLINE int64_t lanes_left(int64_t i, int64_t n) { return n - i < kLanes ? n - i : kLanes; }
-
-// Halves are folded onto each other; __builtin_shufflevector is in GCC 12 and Clang.
-SLM_INLINE F swap_8(F v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7); }
-SLM_INLINE F swap_4(F v) { return __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11); }
-SLM_INLINE F swap_2(F v) { return __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13); }
-SLM_INLINE F swap_1(F v) { return __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14); }
-SLM_INLINE float sum_lanes(F v) {
-  v += swap_8(v);
-  v += swap_4(v);
-  v += swap_2(v);
-  v += swap_1(v);
-  return v[0];
-}
-SLM_INLINE F max_f(F a, F b) { return a > b ? a : b; }
-SLM_INLINE float max_lanes(F v) {
-  v = max_f(v, swap_8(v));
-  v = max_f(v, swap_4(v));
-  v = max_f(v, swap_2(v));
-  v = max_f(v, swap_1(v));
-  return v[0];
-}
-SLM_INLINE F min_f(F a, F b) { return a < b ? a : b; }
-
-SLM_INLINE F exp_f(F x) {
-  x = max_f(min_f(x, splat(88.3f)), splat(-87.3f));
-  const F magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
-  F n = x * 1.44269504088896341f + magic;
-  I bits;
-  memcpy(&bits, &n, sizeof bits);
-  n -= magic;
-  F r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  F p = splat(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const I scale = (bits + (127 - 0x4b400000)) << 23;
-  F s;
-  memcpy(&s, &scale, sizeof s);
-  return p * s;
-}
-SLM_INLINE float exp_1(float x) {
-  const F v = exp_f(splat(x));
-  return v[0];
-}
-// Natural logarithm of a positive normal number, after Cephes' logf.
-SLM_INLINE float log_1(float x) {
-  uint32_t u;
-  memcpy(&u, &x, 4);
-  int e = static_cast<int>(u >> 23) - 126;
-  u = (u & 0x007fffffu) | 0x3f000000u;  // [0.5, 1)
-  float m;
-  memcpy(&m, &u, 4);
-  if (m < 0.707106781186547524f) {
-    e -= 1;
-    m = m + m - 1.0f;
-  } else {
-    m -= 1.0f;
-  }
-  const float z = m * m;
-  float p = 7.0376836292e-2f;
-  p = p * m - 1.1514610310e-1f;
-  p = p * m + 1.1676998740e-1f;
-  p = p * m - 1.2420140846e-1f;
-  p = p * m + 1.4249322787e-1f;
-  p = p * m - 1.6668057665e-1f;
-  p = p * m + 2.0000714765e-1f;
-  p = p * m - 2.4999993993e-1f;
-  p = p * m + 3.3333331174e-1f;
-  p = p * m * z;
-  const float fe = static_cast<float>(e);
-  p += fe * -2.12194440e-4f;
-  p -= 0.5f * z;
-  return m + p + fe * 0.693359375f;
-}
 
 // --- norm
 // --------------------------------------------------------------------------------------------------------------
@@ -267,64 +98,8 @@ void swiglu_backward_t(const void* gate_up, const void* d_out, int64_t n_rows, i
   }
 }
 
-// --- rotary
-// ------------------------------------------------------------------------------------------------------------
-
-// One head's vector of one token. The halves (i, i + D/2) are a pair; sign −1 undoes the rotation.
-template <class T>
-SLM_INLINE void rotate_head(const void* in, void* out, const float* c, const float* s, float sign, float scale,
-                            int64_t half, int64_t head_dim) {
-  for (int64_t i = 0; i < half; i += kLanes) {
-    const int64_t n = lanes_left(i, half);
-    const F a = load_n<T>(in, i, n), b = load_n<T>(in, i + half, n);
-    const F ci = load_n<Float32>(c, i, n) * scale, si = load_n<Float32>(s, i, n) * (sign * scale);
-    store_n<T>(out, i, n, a * ci - b * si);
-    store_n<T>(out, i + half, n, b * ci + a * si);
-  }
-  for (int64_t i = 2 * half; i < head_dim; i += kLanes) {
-    const int64_t n = lanes_left(i, head_dim);
-    store_n<T>(out, i, n, load_n<T>(in, i, n) * scale);
-  }
-}
-
-template <class T>
-void split_rotate_t(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
-                    HeadShape s, void* q, void* k, void* v) {
-  const int64_t half = s.rotated / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
-  for (int64_t t = 0; t < s.length; ++t) {
-    const float* c = cos + positions[t] * half;
-    const float* sn = sin + positions[t] * half;
-    for (int64_t h = 0; h < s.n_heads; ++h)
-      rotate_head<T>(at<T>(qkv, t * row + h * s.head_dim), at<T>(q, (h * s.length + t) * s.head_dim), c, sn, 1.0f,
-                     scale, half, s.head_dim);
-    for (int64_t h = 0; h < s.n_kv; ++h) {
-      const int64_t from = t * row + (s.n_heads + h) * s.head_dim, to = (h * s.length + t) * s.head_dim;
-      rotate_head<T>(at<T>(qkv, from), at<T>(k, to), c, sn, 1.0f, 1.0f, half, s.head_dim);
-      memcpy(at<T>(v, to), at<T>(qkv, from + s.n_kv * s.head_dim), static_cast<size_t>(s.head_dim * T::kBytes));
-    }
-  }
-}
-
-template <class T>
-void merge_rotate_t(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
-                    const int32_t* positions, float scale, HeadShape s, void* dqkv) {
-  const int64_t half = s.rotated / 2, row = (s.n_heads + 2 * s.n_kv) * s.head_dim;
-  for (int64_t t = 0; t < s.length; ++t) {
-    const float* c = cos + positions[t] * half;
-    const float* sn = sin + positions[t] * half;
-    for (int64_t h = 0; h < s.n_heads; ++h)
-      rotate_head<T>(at<T>(dq, (h * s.length + t) * s.head_dim), at<T>(dqkv, t * row + h * s.head_dim), c, sn, -1.0f,
-                     scale, half, s.head_dim);
-    for (int64_t h = 0; h < s.n_kv; ++h) {
-      const int64_t to = t * row + (s.n_heads + h) * s.head_dim, from = (h * s.length + t) * s.head_dim;
-      rotate_head<T>(at<T>(dk, from), at<T>(dqkv, to), c, sn, -1.0f, 1.0f, half, s.head_dim);
-      memcpy(at<T>(dqkv, to + s.n_kv * s.head_dim), at<T>(dv, from), static_cast<size_t>(s.head_dim * T::kBytes));
-    }
-  }
-}
-
-// --- softmax and loss
-// --------------------------------------------------------------------------------------------------
+// --- loss
+// ---------------------------------------------------------------------------------------------------------------
 
 template <class T>
 SLM_INLINE float row_max(const void* row, int64_t lo, int64_t hi) {
@@ -350,61 +125,6 @@ SLM_INLINE float row_exp_sum(const void* row, int64_t lo, int64_t hi, float shif
     for (int64_t j = 0; j < hi - i; ++j) total += e[j];
   }
   return total;
-}
-
-// The one or two ranges of a row, empty ones included.
-struct Ranges {
-  int64_t from[2], to[2];
-};
-SLM_INLINE Ranges ranges_of(const SeenColumns& seen, int64_t row) {
-  const bool prefix = seen.prefix_lo != nullptr;
-  return {{prefix ? seen.prefix_lo[row] : 0, seen.lo[row]}, {prefix ? seen.prefix_hi[row] : 0, seen.hi[row]}};
-}
-template <class T>
-SLM_INLINE void zero_outside(void* row, const Ranges& r, int64_t width) {
-  memset(row, 0, static_cast<size_t>(r.from[0] * T::kBytes));
-  memset(at<T>(row, r.to[0]), 0, static_cast<size_t>((r.from[1] - r.to[0]) * T::kBytes));
-  memset(at<T>(row, r.to[1]), 0, static_cast<size_t>((width - r.to[1]) * T::kBytes));
-}
-
-template <class T>
-void softmax_t(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width) {
-  for (int64_t i = 0; i < n_rows; ++i) {
-    void* row = at<T>(scores, i * width);
-    const Ranges r = ranges_of(seen, i);
-    zero_outside<T>(row, r, width);
-    const float m0 = row_max<T>(row, r.from[0], r.to[0]), m1 = row_max<T>(row, r.from[1], r.to[1]);
-    const float m = m0 > m1 ? m0 : m1;
-    const float scale =
-        1.0f / (row_exp_sum<T>(row, r.from[0], r.to[0], m) + row_exp_sum<T>(row, r.from[1], r.to[1], m));
-    for (int part = 0; part < 2; ++part)
-      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
-        const int64_t n = lanes_left(j, r.to[part]);
-        store_n<T>(row, j, n, exp_f(load_n<T>(row, j, n) - m) * scale);
-      }
-  }
-}
-
-template <class T>
-void softmax_backward_t(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width) {
-  for (int64_t i = 0; i < n_rows; ++i) {
-    const void* pr = at<T>(p, i * width);
-    void* dr = at<T>(dp, i * width);
-    const Ranges r = ranges_of(seen, i);
-    zero_outside<T>(dr, r, width);
-    F dot{};
-    for (int part = 0; part < 2; ++part)
-      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
-        const int64_t n = lanes_left(j, r.to[part]);
-        dot += load_n<T>(pr, j, n) * load_n<T>(dr, j, n);
-      }
-    const float d = sum_lanes(dot);
-    for (int part = 0; part < 2; ++part)
-      for (int64_t j = r.from[part]; j < r.to[part]; j += kLanes) {
-        const int64_t n = lanes_left(j, r.to[part]);
-        store_n<T>(dr, j, n, load_n<T>(pr, j, n) * (load_n<T>(dr, j, n) - d));
-      }
-  }
 }
 
 template <class T>
@@ -549,22 +269,32 @@ static void swiglu_backward(const void* gate_up, const void* d_out, int64_t n_ro
   bf ? swiglu_backward_t<BFloat16>(gate_up, d_out, n_rows, width, d)
      : swiglu_backward_t<Float32>(gate_up, d_out, n_rows, width, d);
 }
-static void split_rotate(const void* qkv, const float* cos, const float* sin, const int32_t* positions, float scale,
-                         HeadShape shape, void* q, void* k, void* v, bool bf) {
-  bf ? split_rotate_t<BFloat16>(qkv, cos, sin, positions, scale, shape, q, k, v)
-     : split_rotate_t<Float32>(qkv, cos, sin, positions, scale, shape, q, k, v);
+static void rotate(const void* qkv, const float* cos, const float* sin, const int32_t* rows, float q_scale, float sign,
+                   int64_t n, const HeadShape& shape, void* out, bool bf) {
+  bf ? rotate_t<BFloat16>(qkv, cos, sin, rows, q_scale, sign, n, shape, out)
+     : rotate_t<Float32>(qkv, cos, sin, rows, q_scale, sign, n, shape, out);
 }
-static void merge_rotate(const void* dq, const void* dk, const void* dv, const float* cos, const float* sin,
-                         const int32_t* positions, float scale, HeadShape shape, void* dqkv, bool bf) {
-  bf ? merge_rotate_t<BFloat16>(dq, dk, dv, cos, sin, positions, scale, shape, dqkv)
-     : merge_rotate_t<Float32>(dq, dk, dv, cos, sin, positions, scale, shape, dqkv);
+static void block_columns(const void* rows, int64_t stride, int64_t n, int64_t width, void* out, bool bf) {
+  bf ? block_columns_t<BFloat16>(rows, stride, n, width, out) : block_columns_t<Float32>(rows, stride, n, width, out);
 }
-static void softmax(void* scores, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf) {
-  bf ? softmax_t<BFloat16>(scores, seen, n_rows, width) : softmax_t<Float32>(scores, seen, n_rows, width);
+static void tile_softmax(const float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile,
+                         int64_t stride, void* p, float* sum, float* lse, bool bf) {
+  bf ? tile_softmax_t<BFloat16>(scores, blocks, n_blocks, tile, stride, p, sum, lse)
+     : tile_softmax_t<Float32>(scores, blocks, n_blocks, tile, stride, p, sum, lse);
 }
-static void softmax_backward(const void* p, void* dp, const SeenColumns& seen, int64_t n_rows, int64_t width, bool bf) {
-  bf ? softmax_backward_t<BFloat16>(p, dp, seen, n_rows, width)
-     : softmax_backward_t<Float32>(p, dp, seen, n_rows, width);
+static void tile_softmax_backward(const float* scores, const float* dp, const KeyBlock& block, const QueryTile& tile,
+                                  const float* lse, const float* delta, void* ds, void* p_pairs, void* ds_pairs,
+                                  int64_t n_paired, bool bf) {
+  bf ? tile_softmax_backward_t<BFloat16>(scores, dp, block, tile, lse, delta, ds, p_pairs, ds_pairs, n_paired)
+     : tile_softmax_backward_t<Float32>(scores, dp, block, tile, lse, delta, ds, p_pairs, ds_pairs, n_paired);
+}
+static void store_rows(const float* rows, const float* factors, int64_t n, int64_t width, void* out, int64_t stride,
+                       bool bf) {
+  bf ? store_rows_t<BFloat16>(rows, factors, n, width, out, stride)
+     : store_rows_t<Float32>(rows, factors, n, width, out, stride);
+}
+static void row_dots(const void* a, const void* b, int64_t n, int64_t width, float* out, bool bf) {
+  bf ? row_dots_t<BFloat16>(a, b, n, width, out) : row_dots_t<Float32>(a, b, n, width, out);
 }
 static double cross_entropy(void* logits, const int32_t* targets, const float* weights, int64_t n_rows, int64_t vocab,
                             int64_t* hits, bool bf) {
@@ -582,9 +312,21 @@ static void attend_one(const void* q, const void* keys, const void* values, int6
 #define SLM_STRING_INNER(x) #x
 #define SLM_STRING(x) SLM_STRING_INNER(x)
 extern const Kernels SLM_TABLE;
-const Kernels SLM_TABLE = {SLM_STRING(SLM_ISA),    SLM_ISA::add_norm,        SLM_ISA::add_norm_backward,
-                           SLM_ISA::swiglu,        SLM_ISA::swiglu_backward, SLM_ISA::split_rotate,
-                           SLM_ISA::merge_rotate,  SLM_ISA::softmax,         SLM_ISA::softmax_backward,
-                           SLM_ISA::cross_entropy, SLM_ISA::attend_one,      SLM_ISA::adamw};
+const Kernels SLM_TABLE = {SLM_STRING(SLM_ISA),
+                           SLM_ISA::add_norm,
+                           SLM_ISA::add_norm_backward,
+                           SLM_ISA::swiglu,
+                           SLM_ISA::swiglu_backward,
+                           SLM_ISA::rotate,
+                           SLM_ISA::block_columns,
+                           SLM_ISA::block_rows,
+                           SLM_ISA::transposed,
+                           SLM_ISA::tile_softmax,
+                           SLM_ISA::tile_softmax_backward,
+                           SLM_ISA::store_rows,
+                           SLM_ISA::row_dots,
+                           SLM_ISA::cross_entropy,
+                           SLM_ISA::attend_one,
+                           SLM_ISA::adamw};
 
 }  // namespace slm::nn

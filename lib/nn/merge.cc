@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 #include "nn/adapter.h"
+#include "nn/nf4.h"
 #include "nn/safetensors.h"
 
 namespace slm::nn {
@@ -17,15 +19,32 @@ at::Tensor merged(const at::Tensor& weight, const LoraPair& pair, const LoraConf
   return out * (pair.magnitude / out.norm(2, 1)).unsqueeze(1);
 }
 
+Result<WeightFiles> weights_of(const std::filesystem::path& base, const AdapterFiles& adapter) {
+  if (!adapter.full) return WeightFiles::open(base);
+  SLM_TRY(auto file, SafeTensors::from_bytes(adapter.weights, "model.safetensors"));
+  return WeightFiles::of(std::move(file));
+}
+
 }  // namespace
 
 Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adapter, DType stored,
                      const std::filesystem::path& out) {
   SLM_TRY(const ModelConfig config, read_config(base));
-  SLM_TRY(const WeightFiles files, WeightFiles::open(base));
-  SLM_TRY(auto parsed, parse_adapter(adapter));
+  SLM_TRY(const WeightFiles files, weights_of(base, adapter));
+  Adapter parsed;
+  if (!adapter.full) {
+    SLM_TRY(parsed, parse_adapter(adapter));
+  }
   std::map<std::string, const LoraPair*> pairs;  // by the tensor they change
   for (const auto& pair : parsed.pairs) pairs[pair.module + ".weight"] = &pair;
+
+  std::set<std::string> in_nf4;
+  if (adapter.nf4_base) {
+    const auto sites = linear_sites(config);
+    for (int64_t i = 0; i < config.n_layers; ++i)
+      for (const auto& site : sites)
+        for (const auto& part : site.parts) in_nf4.insert(fmt::format("model.layers.{}.{}.weight", i, part.name));
+  }
 
   std::vector<TensorToWrite> tensors;
   size_t n_found = 0;
@@ -56,9 +75,15 @@ Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adap
       const auto& tensor = tensors[i];
       const TensorView& view = *files.find(tensor.name);
       const auto pair = pairs.find(tensor.name);
-      if (pair == pairs.end() && tensor.dtype == view.dtype) return Bytes(view.data.begin(), view.data.end());
+      const bool quantised = in_nf4.contains(tensor.name);
+      if (pair == pairs.end() && !quantised && tensor.dtype == view.dtype)
+        return Bytes(view.data.begin(), view.data.end());
       SLM_TRY(at::Tensor value, tensor_of(view));
       value = value.to(at::kFloat);
+      if (quantised) {
+        const Nf4 held = nf4_quantise(value);
+        value = nf4_dequantise({&held, 1}, at::kFloat);
+      }
       if (pair != pairs.end()) value = merged(value, *pair->second, parsed.config);
       SLM_TRY(const auto type, torch_type(tensor.dtype));
       value = value.to(type).contiguous();

@@ -10,9 +10,12 @@ namespace {
 
 // The program before it holds a model: libtorch's pages above all.
 constexpr int64_t kProcessBytes = 130'000'000;
-// ops.cc: scores of attention held at once, where one head's group fits; rows of the loss whose logits are held.
-constexpr int64_t kScoreBytes = int64_t{64} << 20;
+// ops.cc: rows of the loss whose logits are held.
 constexpr int64_t kLossRows = 1024;
+// attention_tiles.cc: rows of a tile; scores and probabilities of a tile over its whole path, on each of a few threads.
+constexpr int64_t kTileRows = 64, kTileValueBytes = 6, kTileThreads = 4;
+// decoder_lora.cc: rows of a weight whose lengths are computed at once.
+constexpr int64_t kNormRows = 1024;
 // decoder.cc: prompt tokens computed at once. engine.cc: room in a new cache, and how it grows.
 constexpr int64_t kPrefillTokens = 16384;
 constexpr int64_t kSpareTokens = 64;
@@ -20,12 +23,10 @@ constexpr int64_t kSpareTokens = 64;
 // Smaller ones come from the heap, which holds on to gaps between blocks of other sizes.
 constexpr int64_t kOwnPages = int64_t{32} << 20;
 
-// ops.cc, attend_plain: models that cap the scores hold them this many times, however large (raw, capped, masked, as
-// probabilities).
+// attention.cc, attend_plain: models that cap the scores hold them this many times, however large (raw, capped, masked,
+// as probabilities).
 constexpr int64_t kPlainScores = 4;
 bool plain_attention(const ModelConfig& c) { return c.attention_softcap > 0; }
-
-int64_t round_up(int64_t n) { return (n + 15) / 16 * 16; }
 
 int64_t dtype_size(DType dtype) {
   if (dtype == DType::kAuto) return cpu_has_bf16() ? 2 : 4;
@@ -39,6 +40,22 @@ int64_t layer_adapter_elements(const ModelConfig& c) {
     for (const auto& part : site.parts) out += site.in + part.out;
   return out;
 }
+
+// What is quantised: elements, and those of the largest matrix, which is dequantised whole.
+struct Linears {
+  int64_t elements = 0, largest = 0, rows = 0;
+};
+Linears layer_linears(const ModelConfig& c) {
+  Linears out;
+  for (const auto& site : linear_sites(c)) {
+    out.elements += site.in * site.out;
+    out.largest = std::max(out.largest, site.in * site.out);
+    out.rows += site.out;
+  }
+  return out;
+}
+// Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
+int64_t nf4_bytes(int64_t elements) { return elements / 2 + elements / 64 + elements / 4096; }
 
 }  // namespace
 
@@ -55,17 +72,15 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   const auto cache = [&](int64_t tokens) { return 2 * c.n_layers * tokens * kv * size; };
   out.weight_bytes = n_parameters(c) * size;
   out.cache_bytes = cache(batch * context);
-  // Prefill packs the prompts in rows; the keys and values of the rows computed at once exist twice, as packed and in
-  // the cache. One layer at a time: the residual stream three times (float32), two norms, qkv, the split queries,
-  // attention's output twice; then either scores or the two products of the feed-forward part with the next residual.
-  const int64_t row = round_up(context);
-  const int64_t tokens = std::min(batch * row, std::max(kPrefillTokens / row * row, row));
-  const int64_t block = c.n_heads / c.n_kv_heads * row * row * size;
-  const int64_t all = tokens / row * c.n_kv_heads * block;
-  const int64_t scores = plain_attention(c) ? kPlainScores * all : std::min(all, std::max(kScoreBytes, block));
-  const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + (q + 2 * kv) + 3 * q));
+  // Of the prompts computed at once, one layer at a time: the residual stream three times (float32), two norms, the
+  // queries, keys and values plain, turned and packed, attention's output twice; then either scores or the products of
+  // the feed-forward part with the next residual.
+  const int64_t tokens = std::min(batch * context, std::max(kPrefillTokens, context));
+  const int64_t scores = plain_attention(c) ? kPlainScores * tokens * context * c.n_heads * size
+                                            : kTileThreads * kTileRows * context * kTileValueBytes;
+  const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + 2 * (q + 2 * kv) + 2 * kv + 2 * q));
   const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
-  const int64_t prefill = cache(batch * (context + kSpareTokens)) + cache(tokens) + layer;
+  const int64_t prefill = cache(batch * (context + kSpareTokens)) + layer;
   // While it decodes, a full cache is copied into one half as large again, a tensor at a time.
   const int64_t longest = std::min(c.max_positions, context * 3 / 2 + kSpareTokens);
   const int64_t decode = cache(batch * std::max(longest, context));
@@ -79,13 +94,22 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   TrainPlan out;
   const int64_t size = dtype_size(dtype), n = n_parameters(c);
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, w = c.width, f = c.ffn_width;
-  const int64_t row = round_up(shape.row_length), tokens = std::max(shape.batch_tokens, row);
+  const int64_t tokens = std::max(shape.batch_tokens, shape.longest);
   const bool lora = shape.rank > 0;
+  const Linears linears = layer_linears(c);
+  const bool dora = shape.dora && lora, nf4 = shape.nf4 && lora;
   out.n_adapter_parameters = lora ? shape.rank * c.n_layers * layer_adapter_elements(c) : 0;
+  if (dora) out.n_adapter_parameters += c.n_layers * linears.rows;
   // Full weights: float32 masters, and copies in the compute type during a step.
   out.weight_bytes = lora ? n * size : n * (4 + (size == 4 ? 0 : size));
+  if (nf4) {
+    const int64_t quantised = c.n_layers * linears.elements;
+    out.weight_bytes += nf4_bytes(quantised) - quantised * size + linears.largest * size;
+  }
   // Float32, and stacked in the compute type, where zeros fill up what several outputs share.
   out.adapter_bytes = out.n_adapter_parameters * (4 + 2 * size);
+  // Lengths of the base's rows; some rows of the weight as float32 while the adapted ones are measured.
+  if (dora) out.adapter_bytes += c.n_layers * linears.rows * 4 + 2 * kNormRows * std::max(w, f) * 4;
   const int64_t trained = lora ? out.n_adapter_parameters : n;
   out.optimiser_bytes = trained * 16;  // two moments, the gradient, the best values so far; float32
 
@@ -94,26 +118,27 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
     int64_t bytes, count;
   };
   const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0;
-  const int64_t scores = tokens * c.n_heads * row * size;  // of all rows and heads; kept if they fit
-  const Kept kept[] = {
-      {4 * tokens * w, 2},                // the residual stream
-      {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
-      {size * tokens * q, 2 + drop},      // queries, attention's output, its mask
-      {size * tokens * kv, 2},
-      {size * tokens * 2 * f, 1},  // gate and up
-      {size * tokens * f, 1 + drop},
-      {size * tokens * r, 7},  // of the adapters, between A and B
-      {plain_attention(c) || scores <= kScoreBytes ? scores : 0, plain_attention(c) ? kPlainScores : 1}};
+  const int64_t scores = plain_attention(c) ? tokens * c.n_heads * shape.longest * size : 0;
+  const Kept kept[] = {{4 * tokens * w, 2},                // the residual stream
+                       {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
+                       {size * tokens * (q + 2 * kv), 1},  // turned
+                       {size * tokens * q, 1 + drop},      // attention's output, its mask
+                       {4 * tokens * c.n_heads, 1},
+                       {size * tokens * 2 * f, 1},  // gate and up
+                       {size * tokens * f, 1 + drop},
+                       {size * tokens * r, 7},                        // of the adapters, between A and B
+                       {size * tokens * linears.rows, dora ? 1 : 0},  // the linears' outputs before they are scaled
+                       {scores, kPlainScores}};
   int64_t from_heap = 0;
   for (const auto& [bytes, count] : kept) {
     out.activation_bytes += c.n_layers * bytes * count;
     if (bytes <= kOwnPages) from_heap += c.n_layers * bytes * count;
   }
   // On top, the last layer's way back (feed-forward part or attention), or before it the loss.
-  const int64_t block = c.n_heads / c.n_kv_heads * row * row * size;
-  const int64_t score_work = scores <= kScoreBytes ? scores : 2 * std::max(kScoreBytes, block);
-  const int64_t back = tokens * (8 * w + 2 * w * size) +
-                       std::max(tokens * size * 4 * f, tokens * size * (2 * q + 2 * (q + 2 * kv)) + score_work);
+  // Attention: the gradient, keys and values packed thrice, their gradients' sums in float32, where paths part twice.
+  const int64_t attention_back =
+      plain_attention(c) ? kPlainScores * scores : tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
+  const int64_t back = tokens * (8 * w + 2 * w * size) + std::max(tokens * size * 4 * f, attention_back);
   const int64_t loss = std::min(tokens, kLossRows) * c.vocab_size * size + tokens * w * (8 + 2 * size);
   const int64_t head_gradients = lora ? 0 : 8 * c.vocab_size * w;
   const int64_t on_top = std::max(back, loss) + head_gradients;
@@ -128,21 +153,12 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
 }
 
 TrainPlan plan_examples(const ModelConfig& c, DType dtype, const ExampleShape& shape) {
-  const int64_t longest = round_up(std::max<int64_t>(shape.longest, 1));
-  TrainPlan most;
-  // Shorter examples can take more: their scores fit and are kept.
-  for (int64_t length = longest; length > 0; length -= std::max<int64_t>(16, round_up(longest / 16))) {
-    TrainShape micro;
-    micro.rank = shape.rank;
-    micro.batch_tokens = std::min(shape.batch, std::max<int64_t>(1, shape.max_tokens / length)) * length;
-    // Rows that share a beginning reach three times the longest example (batch.cc, choose_row_length), but then hold
-    // fewer tokens: tokens · row length stays below 9/8 of what the step has without sharing.
-    const int64_t shared = 9 * shape.batch * length / 8 * length / micro.batch_tokens;
-    micro.row_length = std::max(length, std::min({3 * length, shape.batch * length, shared}));
-    const TrainPlan plan = plan_train(c, dtype, micro);
-    if (plan.total_bytes > most.total_bytes) most = plan;
-  }
-  return most;
+  const int64_t longest = std::max<int64_t>(shape.longest, 1);
+  TrainShape micro;
+  micro.rank = shape.rank;
+  micro.longest = longest;
+  micro.batch_tokens = std::min(shape.batch * longest, std::max(shape.max_tokens, longest));
+  return plan_train(c, dtype, micro);
 }
 
 }  // namespace slm::nn

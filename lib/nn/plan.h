@@ -2,8 +2,8 @@
 // What a process on the CPU holds at its peak, itself included.
 //
 // Units: bytes, tokens.
-// Source: ops.cc, decoder.cc and batch.cc for what lives when; tests/nn/plan_test.cc holds it against the system's
-// count.
+// Source: ops.cc, attention_tiles.cc, decoder.cc for what lives when; tests/nn/plan_test.cc holds it against the
+// system's count.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,12 @@ ServePlan plan_serve(const ModelConfig& config, DType dtype, int64_t context, in
 
 // One micro-batch, as it lies in memory.
 struct TrainShape {
-  int64_t batch_tokens = 0;  // padding included
-  int64_t row_length = 0;
-  int64_t rank = 8;      // LoRA rank on all seven linears; 0 = full weights
+  int64_t batch_tokens = 0;
+  int64_t longest = 0;   // of its sequences
+  int64_t rank = 8;      // LoRA rank on all linears; 0 = full weights
   bool dropout = false;  // of the adapters' inputs
+  bool dora = false;
+  bool nf4 = false;  // the linears of the base held in 4 bits
 };
 struct TrainPlan {
   int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0;
@@ -46,7 +48,7 @@ struct ExampleShape {
   int64_t batch = kTrainBatch, max_tokens = kTrainBatchTokens;
   int64_t rank = 8;
 };
-// The plan of the micro-batch that takes most, of all that pack_rows may make of such examples.
+// The plan of the micro-batch that takes most, of all that make_forests may make of such examples.
 TrainPlan plan_examples(const ModelConfig& config, DType dtype, const ExampleShape& shape);
 
 }  // namespace slm::nn

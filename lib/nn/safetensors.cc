@@ -159,6 +159,13 @@ Status SafeTensors::index(ByteSpan file) {
   return {};
 }
 
+WeightFiles WeightFiles::of(SafeTensors file) {
+  WeightFiles out;
+  for (const auto& [name, view] : file.tensors()) out.where_[name] = 0;
+  out.files_.push_back(std::move(file));
+  return out;
+}
+
 Result<WeightFiles> WeightFiles::open(const std::filesystem::path& dir) {
   namespace fs = std::filesystem;
   WeightFiles out;
@@ -166,9 +173,7 @@ Result<WeightFiles> WeightFiles::open(const std::filesystem::path& dir) {
   const fs::path single = dir / "model.safetensors", index = dir / "model.safetensors.index.json";
   if (fs::exists(single, ec)) {
     SLM_TRY(auto file, SafeTensors::open(single));
-    for (const auto& [name, view] : file.tensors()) out.where_[name] = 0;
-    out.files_.push_back(std::move(file));
-    return out;
+    return of(std::move(file));
   }
   if (!fs::exists(index, ec))
     return fail(ErrorCode::kBadInput,
@@ -195,6 +200,11 @@ Result<WeightFiles> WeightFiles::open(const std::filesystem::path& dir) {
     out.where_[tensor] = it->second;
   }
   return out;
+}
+
+std::string WeightFiles::place() const {
+  const std::filesystem::path first = files_.empty() ? "weights" : files_.front().name();
+  return first.has_parent_path() ? first.parent_path().string() : first.string();
 }
 
 const TensorView* WeightFiles::find(const std::string& tensor) const {

@@ -53,11 +53,14 @@ class SafeTensors {
 class WeightFiles {
  public:
   static Result<WeightFiles> open(const std::filesystem::path& dir);
+  static WeightFiles of(SafeTensors file);
   // Null if there is none of that name.
   const TensorView* find(const std::string& tensor) const;
   // The file a tensor lies in, for messages.
   std::string file_of(const std::string& tensor) const;
   std::vector<std::string> names() const;
+  // The first file's folder or name, for messages.
+  std::string place() const;
 
  private:
   std::vector<SafeTensors> files_;

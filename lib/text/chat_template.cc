@@ -35,8 +35,9 @@ auto convert(F&& work) -> Result<decltype(work())> {
   }
 }
 
-// tokenizer_config.json's chat_template: text, or a list of {name, template} of which "default" is taken.
-Result<std::string> template_of(const std::filesystem::path& dir) {
+}  // namespace
+
+Result<std::string> ChatTemplate::source(const std::filesystem::path& dir) {
   if (const auto path = dir / "chat_template.jinja"; std::filesystem::exists(path)) return read_file(path);
   const auto path = dir / "tokenizer_config.json";
   if (std::filesystem::exists(path)) {
@@ -53,11 +54,9 @@ Result<std::string> template_of(const std::filesystem::path& dir) {
               "put the model's template into chat_template.jinja beside config.json");
 }
 
-}  // namespace
-
 Result<ChatTemplate> ChatTemplate::open(const std::filesystem::path& dir) {
-  SLM_TRY(std::string source, template_of(dir));
-  return parse(std::move(source));
+  SLM_TRY(std::string text, source(dir));
+  return parse(std::move(text));
 }
 
 Result<ChatTemplate> ChatTemplate::parse(std::string source) {

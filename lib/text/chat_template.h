@@ -24,7 +24,9 @@ struct RenderOptions {
 
 class ChatTemplate {
  public:
-  // From dir/chat_template.jinja, else tokenizer_config.json's chat_template.
+  // The text of a directory's template: chat_template.jinja, else tokenizer_config.json's chat_template: text, or a
+  // list of {name, template} of which "default" is taken.
+  static Result<std::string> source(const std::filesystem::path& dir);
   static Result<ChatTemplate> open(const std::filesystem::path& dir);
   static Result<ChatTemplate> parse(std::string source);
   ChatTemplate(ChatTemplate&&) noexcept;

@@ -73,40 +73,6 @@ json::value field_of(const json::object& object, std::string_view key) {
   return value == nullptr ? json::value(nullptr) : *value;
 }
 
-// The file's added tokens, and after them, by id, those that only tokenizer_config.json has (as transformers adds
-// them).
-Result<json::value> added_tokens_of(const json::object& file, const json::object& config) {
-  json::value out = field_of(file, "added_tokens");
-  const auto* more = get_object(config, "added_tokens_decoder");
-  if (more == nullptr || more->empty()) return out;
-  if (out.is_null()) out.emplace_array();
-  if (!out.is_array()) return fail(ErrorCode::kBadInput, "tokenizer.json: added_tokens is not an array");
-  std::map<int64_t, json::object> by_id;
-  for (const auto& [key, fields] : *more) {
-    int64_t id = -1;
-    const auto [end, ec] = std::from_chars(key.data(), key.data() + key.size(), id);
-    if (ec != std::errc{} || end != key.data() + key.size() || !fields.is_object())
-      return fail(ErrorCode::kBadInput, "tokenizer_config.json: added_tokens_decoder has a key that is no token id");
-    by_id[id] = fields.get_object();
-  }
-  for (const auto& item : out.get_array())
-    if (const auto* token = item.if_object())
-      std::erase_if(by_id, [&](const auto& entry) {
-        return get_string(entry.second, "content") == get_string(*token, "content");
-      });
-  for (auto& [id, fields] : by_id) {
-    json::object token = fields;
-    token["id"] = id;
-    for (const char* flag : {"single_word", "lstrip", "rstrip", "special"})
-      if (!token.contains(flag)) token[flag] = false;
-    if (!token.contains("normalized"))
-      token["normalized"] = !token["special"].is_bool() || !token["special"].get_bool();
-    token.erase("__type");
-    out.get_array().push_back(std::move(token));
-  }
-  return out;
-}
-
 Status JsonTokenizer::load(const json::object& file, const json::object& config) {
   const Part whole{&file, "the file", ""};
   // Neither truncation nor padding nor the post-processor has a part in Tokenizer's contract.
@@ -182,6 +148,38 @@ std::string JsonTokenizer::decode_ids(std::span<const int32_t> ids, bool keep_sp
 }
 
 }  // namespace
+
+Result<json::value> added_tokens_of(const json::object& file, const json::object& config) {
+  json::value out = field_of(file, "added_tokens");
+  const auto* more = get_object(config, "added_tokens_decoder");
+  if (more == nullptr || more->empty()) return out;
+  if (out.is_null()) out.emplace_array();
+  if (!out.is_array()) return fail(ErrorCode::kBadInput, "tokenizer.json: added_tokens is not an array");
+  std::map<int64_t, json::object> by_id;
+  for (const auto& [key, fields] : *more) {
+    int64_t id = -1;
+    const auto [end, ec] = std::from_chars(key.data(), key.data() + key.size(), id);
+    if (ec != std::errc{} || end != key.data() + key.size() || !fields.is_object())
+      return fail(ErrorCode::kBadInput, "tokenizer_config.json: added_tokens_decoder has a key that is no token id");
+    by_id[id] = fields.get_object();
+  }
+  for (const auto& item : out.get_array())
+    if (const auto* token = item.if_object())
+      std::erase_if(by_id, [&](const auto& entry) {
+        return get_string(entry.second, "content") == get_string(*token, "content");
+      });
+  for (auto& [id, fields] : by_id) {
+    json::object token = fields;
+    token["id"] = id;
+    for (const char* flag : {"single_word", "lstrip", "rstrip", "special"})
+      if (!token.contains(flag)) token[flag] = false;
+    if (!token.contains("normalized"))
+      token["normalized"] = !token["special"].is_bool() || !token["special"].get_bool();
+    token.erase("__type");
+    out.get_array().push_back(std::move(token));
+  }
+  return out;
+}
 
 Result<std::unique_ptr<Tokenizer>> parse_tokenizer_json(std::string_view text, std::string_view config) {
   SLM_TRY(const json::value file, parse_json(text, kMaxDepth));

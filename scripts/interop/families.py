@@ -1,21 +1,28 @@
 #!/usr/bin/env python3
-"""Reference for every family of decoders: tiny random models through transformers and peft.
+"""Reference for every family of decoders: tiny random models through transformers, peft and bitsandbytes.
 
-  families.py make DIR [--seed N] [--gradients]   writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
+  families.py make DIR [--seed N] [--gradients] [--rows A,B]
+                                                  writes DIR/<row>/: config.json, model.safetensors, adapter/ and expected.safetensors
                                                   (ids, logits, logits with the adapter, its loss and gradients; with
-                                                  --gradients those of all weights too)
+                                                  --gradients those of all weights too; for some rows (then for all)
+                                                  losses of 20 AdamW steps and the adapter after them; for -nf4 rows the quantised weights)
+  families.py logits PROGRAM DIR                  runs PROGRAM models logits on some of DIR's models and compares
   families.py adapters DIR OURS MERGED FILE       loads what slmconv wrote for DIR's models into peft (adapters, under OURS) and
                                                   transformers (merged models), compares logits, appends the deviations to FILE
+  families.py distil DIR                          writes DIR/distil.safetensors: losses of distillation between DIR's models
+  families.py nf4 FILE                            matrices of awkward sizes as bitsandbytes quantises them
   families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
 
 Every parameter is random (norms and biases too: libraries make them 1 and 0, which would hide an error), key/value
 heads are fewer than heads, head_dim differs from width / heads where the family lets it, windows and original contexts
-are shorter than the sequences, and layer patterns are gone through twice. Half of the rows have a config.json of the
+are shorter than the sequences, and layer patterns are gone through twice. A row "-nf4" has its linears in bitsandbytes'
+NF4 with double quantisation, "-dora" an adapter with DoRA; of the others every second adapter is rsLoRA. Half of the rows have a config.json of the
 hub's older generation (rope_theta, rope_scaling), half one that transformers 5 writes (rope_parameters).
 """
 import argparse
 import json
 import pathlib
+import subprocess
 import sys
 
 import peft
@@ -72,7 +79,25 @@ ROWS = {
     "llama-dora": ("DoRA on a Llama", True, dict(model_type="llama", head_dim=8, tie_word_embeddings=True)),
     "qwen2-dora": ("DoRA on linears with biases", True, dict(model_type="qwen2")),
     "phi3-dora": ("DoRA on fused linears", True, dict(model_type="phi3", hidden_size=32, original_max_position_embeddings=64)),
+    "llama-partial": ("adapters on some linears of a fused matrix", False, dict(
+        model_type="llama", vocab_size=53, hidden_size=42, intermediate_size=36, num_attention_heads=3, num_key_value_heads=1, head_dim=12,
+        max_position_embeddings=128, tie_word_embeddings=True, rms_norm_eps=1e-5, rope_theta=5000.0)),
+    "llama-wide": ("heads wider than the model", False, dict(
+        model_type="llama", vocab_size=61, intermediate_size=40, head_dim=8, max_position_embeddings=128, rms_norm_eps=1e-5, rope_theta=5000.0)),
+    "llama-nf4": ("QLoRA on a Llama", True, dict(model_type="llama", head_dim=10)),
+    "qwen2-nf4": ("QLoRA on linears with biases", True, dict(model_type="qwen2", tie_word_embeddings=True)),
+    "phi3-nf4": ("QLoRA on fused linears", True, dict(model_type="phi3", hidden_size=40, original_max_position_embeddings=64)),
+    "llama-nf4-dora": ("DoRA over NF4", True, dict(model_type="llama", hidden_size=40, head_dim=6)),
 }
+# Widths of -nf4 rows are no multiples of 16: bitsandbytes 0.50.2 dequantises rows of such lengths wrongly on some CPUs unless
+# they are multiples of its block of 64 (models that people use have those).
+PARTIAL = {"llama-partial": ["q_proj", "v_proj", "up_proj"]}
+ALL_GRADIENTS = ("llama-partial", "llama-wide")  # recorded always
+# Of these, what 20 steps make of the adapter is recorded too; of fresh models with --gradients, of all.
+TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora")
+N_STEPS = 20
+ADAMW = dict(lr=3e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
+CLIP = 0.5
 
 
 def randomise(model, seed):
@@ -116,6 +141,75 @@ def targets_of(model):
     return sorted({n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n})
 
 
+def plain(name):
+    return name.removeprefix("base_model.model.").replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")
+
+
+def load_base(directory, row):
+    nf4 = dict(device_map="cpu", quantization_config=transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.float32)) if "-nf4" in row else {}
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager", **nf4).eval()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # a bfloat16 kernel on some CPUs, which takes no small matrices
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
+def quantised(model):
+    """What bitsandbytes made of each linear: bytes, blocks' scales, their scales and offset."""
+    out = {}
+    for name, module in model.named_modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        if state is None:
+            continue
+        assert state.quant_type == "nf4" and state.blocksize == 64 and state.nested and state.state2.blocksize == 256
+        out[f"nf4.{name}.weight.packed"] = module.weight.data.reshape(-1).clone()
+        out[f"nf4.{name}.weight.scales"] = state.absmax.clone()
+        out[f"nf4.{name}.weight.outer_scales"] = state.state2.absmax.clone()
+        out[f"nf4.{name}.weight.offset"] = state.offset.reshape(1).clone()
+        out["nf4.map"] = state.state2.code.clone()
+    return out
+
+
+def nf4_matrix(rows, columns, zeros):
+    """Numbers of ten bits and a power of two, so that no sum of them depends on its order; tests/nn/nf4_test.cc makes them too."""
+    i = torch.arange(rows * columns, dtype=torch.int64)
+    x = (((i * 2654435761) % 2**32) >> 22).float() - 511.5
+    x = x * 2.0 ** (i // 64 * 7 % 5).float()
+    x[:zeros] = 0
+    return x.view(rows, columns)
+
+
+def make_nf4(file):
+    from bitsandbytes import functional
+    torch.set_num_threads(1)
+    out = {}
+    for rows, columns, zeros in ((130, 130, 0), (5, 13, 0), (4, 40, 64), (4, 16, 0), (2, 32, 64)):
+        packed, state = functional.quantize_4bit(nf4_matrix(rows, columns, zeros), quant_type="nf4", compress_statistics=True)
+        name = f"{rows}.{columns}.{zeros}."
+        out |= {name + "packed": packed.reshape(-1), name + "scales": state.absmax, name + "outer_scales": state.state2.absmax,
+                name + "offset": state.offset.reshape(1)}
+        if rows < 100:
+            out |= {name + "float32": functional.dequantize_4bit(packed, state).contiguous()}
+    save_file(out, file)
+
+
+def train(model, batch):
+    """Losses of N_STEPS steps of torch's AdamW; matrices decay."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [dict(params=[p for p in parameters if p.ndim > 1]), dict(params=[p for p in parameters if p.ndim == 1], weight_decay=0.0)]
+    optimiser = torch.optim.AdamW(groups, **ADAMW)
+    losses = []
+    for _ in range(N_STEPS):
+        optimiser.zero_grad()
+        loss = completion_loss(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()
+        losses.append(loss.item())
+    return losses
+
+
 def make_row(out, row, seed, gradients):
     _, older, fields = ROWS[row]
     fields = SHAPE | fields
@@ -128,7 +222,7 @@ def make_row(out, row, seed, gradients):
         fields = {"architectures": [architecture], "torch_dtype": "bfloat16"} | fields
         (out / "config.json").write_text(json.dumps(fields, indent=2) + "\n")
     (out / "generation_config.json").unlink(missing_ok=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32, attn_implementation="eager").eval()
+    model = load_base(out, row)
 
     g = torch.Generator().manual_seed(seed + 1)
     batch = [(torch.randint(3, fields["vocab_size"], (whole,), generator=g), prompt) for prompt, whole in LENGTHS]
@@ -139,13 +233,17 @@ def make_row(out, row, seed, gradients):
         expected[f"ids.{i}"] = ids.int()
         expected[f"n_prompt.{i}"] = torch.tensor([n_prompt], dtype=torch.int32)
         expected[f"logits.{i}"] = logits_of(model, ids)
-    if gradients:
-        completion_loss(model, batch).backward()
+    if "-nf4" in row:
+        expected |= quantised(model)
+    elif gradients or row in ALL_GRADIENTS:
+        loss = completion_loss(model, batch)
+        loss.backward()
+        expected["loss"] = loss.detach().reshape(1)
         for n, p in model.named_parameters():
             expected[f"grad.{n}"] = p.grad.clone()
         model.zero_grad()
 
-    lora = peft.LoraConfig(r=2, lora_alpha=5, target_modules=targets_of(model), task_type="CAUSAL_LM", lora_dropout=0.0,
+    lora = peft.LoraConfig(r=2, lora_alpha=5, target_modules=PARTIAL.get(row) or targets_of(model), task_type="CAUSAL_LM", lora_dropout=0.0,
                            use_rslora=seed % 2 == 0, use_dora=row.endswith("-dora"))
     adapted = peft.get_peft_model(model, lora)
     g.manual_seed(seed + 2)
@@ -167,15 +265,73 @@ def make_row(out, row, seed, gradients):
     expected["adapted_loss"] = loss.detach().reshape(1)
     for n, p in adapted.named_parameters():
         if p.requires_grad:
-            name = n.removeprefix("base_model.model.").replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")
-            expected[f"adapted_grad.{name}"] = p.grad.clone()
+            expected[f"adapted_grad.{plain(n)}"] = p.grad.clone()
+    if gradients or row in TRAINED:
+        expected["step_losses"] = torch.tensor(train(adapted, batch))
+        expected |= {f"trained.{plain(n)}": p.detach().clone() for n, p in adapted.named_parameters() if p.requires_grad}
     save_file(expected, out / "expected.safetensors")
 
 
-def make(directory, seed, gradients):
+def make(directory, seed, gradients, rows):
+    torch.set_num_threads(1)  # one order of every sum, bitsandbytes' offsets among them
     for i, row in enumerate(ROWS):
-        make_row(directory / row, row, seed + i, gradients)
-    print(f"made {len(ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
+        if not rows or row in rows:
+            make_row(directory / row, row, seed + i, gradients)
+    print(f"made {len(rows or ROWS)} models with torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
+
+
+# (student, teacher, share of the teacher, temperature, tokens in common): the last teacher knows more tokens.
+DISTIL = [("llama-tied", "qwen3", 0.7, 2.0, 37), ("gemma2", "gemma2", 1.0, 1.0, 37), ("qwen2-nf4", "llama-wide", 0.5, 3.0, 37),
+          ("llama-wide", "llama-partial", 0.4, 1.5, 53)]
+
+
+def distil(directory):
+    """A student with its adapter learns from a plain teacher on the student's examples."""
+    F = torch.nn.functional
+    torch.set_num_threads(1)
+    out = {}
+    for student, teacher, share, t, common in DISTIL:
+        expected = load_file(directory / student / "expected.safetensors")
+        model = peft.PeftModel.from_pretrained(load_base(directory / student, student), directory / student / "adapter", is_trainable=True).eval()
+        theirs = load_base(directory / teacher, teacher)
+        total, n = 0, 0
+        for i in range(len(LENGTHS)):
+            ids, n_prompt = expected[f"ids.{i}"].long().clamp(max=common - 1), int(expected[f"n_prompt.{i}"])
+            forget(model)
+            q = model(ids[None]).logits[0].float()
+            p = logits_of(theirs, ids)
+            rows = torch.arange(max(1, n_prompt), len(ids)) - 1
+            kl = F.kl_div(F.log_softmax(q[rows, :common] / t, -1), F.log_softmax(p[rows, :common] / t, -1), log_target=True, reduction="sum")
+            total = total + share * t * t * kl + (1 - share) * F.cross_entropy(q[rows], ids[rows + 1], reduction="sum")
+            n += len(rows)
+        (total / n).backward()
+        out[f"{student}.loss"] = (total / n).detach().reshape(1)
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                out[f"{student}.grad.{plain(name)}"] = p.grad.clone()
+    save_file(out, directory / "distil.safetensors")
+
+
+def program_logits(program, directory, ids, *more):
+    command = [program, "models", "logits", str(directory), "--ids", ",".join(map(str, ids)), "--dtype", "float32", "--json", *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return torch.tensor(next(r["logits"] for r in rows if "logits" in r))
+
+
+def check_logits(program, directory):
+    good = True
+    for row in ("llama-partial", "llama-wide", "llama-nf4"):
+        expected = load_file(directory / row / "expected.safetensors")
+        nf4 = ["--nf4"] if "-nf4" in row else []
+        for what, more in (("logits", []), ("adapted_logits", ["--adapter", str(directory / row / "adapter")])):
+            for i in range(len(LENGTHS)):
+                theirs = expected[f"{what}.{i}"]
+                ours = program_logits(program, directory / row, expected[f"ids.{i}"].tolist(), *nf4, *more)
+                deviation = (ours - theirs).abs().max().item() / theirs.abs().max().item()
+                print(f"{'ok  ' if deviation <= BOUND else 'FAIL'} {row} {i}, {what}: {deviation:.1e}")
+                good &= deviation <= BOUND
+    return good
 
 
 def adapters(directory, ours, merged, file):
@@ -189,12 +345,11 @@ def adapters(directory, ours, merged, file):
             return deviation <= BOUND
 
         for row in ROWS:
-            load = lambda d: transformers.AutoModelForCausalLM.from_pretrained(d, dtype=torch.float32, attn_implementation="eager").eval()
-            adapted = peft.PeftModel.from_pretrained(load(directory / row), ours / row).eval()
+            adapted = peft.PeftModel.from_pretrained(load_base(directory / row, row), ours / row).eval()
             expected = load_file(ours / row / "ours.safetensors")
             good &= say(row, "in_peft", expected["logits"], logits_of(adapted, expected["ids"].long()))
             theirs = load_file(directory / row / "expected.safetensors")
-            good &= say(row, "merged", logits_of(load(merged / row), theirs["ids.0"].long()), theirs["adapted_logits.0"])
+            good &= say(row, "merged", logits_of(load_base(merged / row, ""), theirs["ids.0"].long()), theirs["adapted_logits.0"])
     return good
 
 
@@ -206,11 +361,11 @@ def table(files):
             kept = rows.setdefault(row.pop("row"), {})
             for what, deviation in row.items():
                 kept[what] = max(deviation, kept.get(what, 0))
-    print("| family (`model_type`) | stands for | logits | their adapter in ours | ours in peft | merged | gradients | decoding |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| family (`model_type`) | stands for | logits | their adapter in ours | ours in peft | merged | gradients | 20 AdamW steps | decoding |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, (stands_for, _, fields) in ROWS.items():
         r = rows[name]
-        cells = [f"{r[k]:.0e}" for k in ("logits", "adapted", "in_peft", "merged", "gradients", "decoding")]
+        cells = [f"{r[k]:.0e}" if k in r else "" for k in ("logits", "adapted", "in_peft", "merged", "gradients", "trained", "decoding")]
         print(f"| {name} (`{fields['model_type']}`) | {stands_for} | " + " | ".join(cells) + " |")
 
 
@@ -221,16 +376,30 @@ def main():
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--gradients", action="store_true")
+    sub.add_argument("--rows", type=lambda s: s.split(","), default=[])
+    sub = commands.add_parser("logits")
+    sub.add_argument("program")
+    sub.add_argument("directory", type=pathlib.Path)
     sub = commands.add_parser("adapters")
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("ours", type=pathlib.Path)
     sub.add_argument("merged", type=pathlib.Path)
     sub.add_argument("file", type=pathlib.Path)
+    sub = commands.add_parser("distil")
+    sub.add_argument("directory", type=pathlib.Path)
+    sub = commands.add_parser("nf4")
+    sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
     sub.add_argument("files", nargs="+")
     args = parser.parse_args()
     if args.command == "make":
-        make(args.directory, args.seed, args.gradients)
+        make(args.directory, args.seed, args.gradients, args.rows)
+    elif args.command == "distil":
+        distil(args.directory)
+    elif args.command == "nf4":
+        make_nf4(args.file)
+    elif args.command == "logits":
+        return 0 if check_logits(args.program, args.directory) else 1
     elif args.command == "adapters":
         return 0 if adapters(args.directory, args.ours, args.merged, args.file) else 1
     else:

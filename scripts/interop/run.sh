@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares slmconv's network with transformers and peft, both ways, on models made now from a fresh seed.
+# Compares slmconv's network with transformers, peft and bitsandbytes, both ways, on models made now from a fresh seed.
 # Use: scripts/interop/run.sh [BUILD_DIR] [SEED]     (default: build/release, 7)
 # Needs the network once, for the versions in requirements.txt (SLMCONV_INTEROP_VENV: where they go).
 set -euo pipefail
@@ -13,24 +13,16 @@ venv=${SLMCONV_INTEROP_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/slmconv/interop}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error
-oracle=("$venv/bin/python" scripts/interop/llama.py)
 families=("$venv/bin/python" scripts/interop/families.py)
 
-"${oracle[@]}" make "$work/models" --seed "$seed"
-echo "== logits, losses and gradients of all weights and of an adapter, in the library"
-SLMCONV_INTEROP_DIR=$work/models "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='Parity.*'
-echo "== AdamW steps; our adapter written for peft"
-SLMCONV_INTEROP_DIR=$work/models SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 \
-  --gtest_filter='TrainerTest.TwoAdamWStepsEqualTorchs:Peft.*'
-echo "== logits through the program"
-"${oracle[@]}" logits "$build/slmconv" "$work/models"
-echo "== our adapters in peft"
-for name in tied untied; do
-  "${oracle[@]}" adapter "$work/models/$name" "$work/ours/$name" "$work/ours/$name/ours.safetensors"
-done
-echo "== every family: logits, an adapter's logits, gradients, decoding"
+echo "== every family, NF4, distillation: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
-SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*'
+"${families[@]}" distil "$work/families"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*:Nf4.*:Distil.*'
+echo "== 20 AdamW steps"
+SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='*TwentyAdamW*'
+echo "== logits through the program"
+"${families[@]}" logits "$build/slmconv" "$work/families"
 echo "== answers of a random model constrained to schemas, in jsonschema"
 SLMCONV_INTEROP_SAMPLES=$work/samples.jsonl "$build/tests/model_test" --gtest_brief=1 --gtest_filter='TokenMask.*Random*'
 "$venv/bin/python" scripts/interop/grammar.py "$work/samples.jsonl"

@@ -4,12 +4,12 @@
 #   scripts/pretrain/pretrain.sh [OUT]        OUT (default build/pretrain) takes the corpus and the trained model
 #
 # SLMCONV    the program (default build/release/slmconv)
-# TOKENS     tokens to train on, padding included (default 22000000)
+# TOKENS     tokens to train on (default 22000000)
 # EXAMPLES   lines of the corpus (default 400000)
 # INSTALL=1  copies the result over pipelines/quickstart/base-model
 #
 # Needs python3 and Debian's `sentencepiece` package (spm_train). Seeds are fixed: the tokenizer and the corpus come out byte for byte; the weights
-# do too on one processor with one number of threads. Interrupted, it goes on from its last checkpoint when started again.
+# do too on one processor. Interrupted, it goes on from its last checkpoint when started again.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 here="$root/scripts/pretrain"

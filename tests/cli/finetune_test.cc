@@ -5,6 +5,8 @@
 #include <sstream>
 
 #include "core/file.h"
+#include "nn/gguf.h"
+#include "schema/manifest.h"
 #include "support/interrupting.h"
 #include "tiny_pipeline.h"
 
@@ -156,6 +158,200 @@ TEST_F(FinetuneCommand, ExportMergesIntoAModelOfItsOwn) {
   EXPECT_EQ(run_cli({"--json", "models", "check", out.string()}).rc, 0);
   EXPECT_EQ(run({"models", "export", label_task(), "--out", (root_ / "x").string(), "--merged", "--dtype", "int4"}).rc,
             2);
+}
+
+// Logits of the models command, a row a position.
+std::vector<std::vector<double>> logits_of(const std::vector<std::string>& args) {
+  std::vector<std::string> all{"--json", "models", "logits"};
+  all.insert(all.end(), args.begin(), args.end());
+  all.insert(all.end(), {"--ids", "5,9,2,30,11", "--dtype", "float32"});
+  const Ran ran = run_cli(all);
+  EXPECT_EQ(ran.rc, 0) << ran.out;
+  std::vector<std::vector<double>> out;
+  const json::object last = ran.last();
+  if (const auto* rows = get_array(last, "logits"))
+    for (const auto& row : *rows) {
+      out.emplace_back();
+      for (const auto& x : row.as_array()) out.back().push_back(x.to_number<double>());
+    }
+  return out;
+}
+double largest_difference(const std::vector<std::vector<double>>& a, const std::vector<std::vector<double>>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double out = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    for (size_t j = 0; j < a[i].size(); ++j) out = std::max(out, std::abs(a[i][j] - b[i][j]));
+  return out;
+}
+
+// In a store of its own, whose adapter may be another one afterwards.
+class OtherMethods : public FinetuneCommand {
+ protected:
+  void SetUp() override {
+    FinetuneCommand::SetUp();
+    store_ = root_ / ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::copy(root_ / "store", store_, fs::copy_options::recursive);
+  }
+  Ran run_here(std::vector<std::string> args) const {
+    args.insert(args.begin(), {"--json", "--store", store_.string(), "--identity", (root_ / "keys").string()});
+    return run_cli(args);
+  }
+  Manifest manifest_of(const std::string& id) const {
+    return read_manifest(store_ / "artifacts" / "finetune" / id).value();
+  }
+  std::string last_adapter(const Ran& ran) const { return std::string(get_string(rows(ran).at(0), "adapter")); }
+  fs::path store_;
+};
+
+TEST_F(OtherMethods, AQloraIsMeasuredAndMergedOverItsQuantisedBase) {
+  const Ran ran = run_here(
+      {"finetune", label_task(), "--qlora", "--rank", "2", "--max-steps", "3", "--lr", "1e-2", "--dtype", "float32"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  EXPECT_EQ(get_string(manifest_of(last_adapter(ran)).config, "base_quantisation"), "nf4");
+  EXPECT_EQ(run_here({"evaluate", "--tasks", label_task(), "--max-new-tokens", "4"}).rc, 0);
+
+  const std::string peft = (store_ / "peft").string(), merged = (store_ / "merged").string(), base = base_.string();
+  const Ran adapter = run_here({"models", "export", label_task(), "--out", peft});
+  ASSERT_EQ(adapter.rc, 0) << adapter.out;
+  EXPECT_THAT(std::string(get_string(adapter.last(), "base")), HasSubstr("NF4"));
+  EXPECT_THAT(*read_file(fs::path(peft) / "README.md"), HasSubstr("load_in_4bit"));
+  ASSERT_EQ(run_here({"models", "export", label_task(), "--out", merged, "--merged", "--dtype", "float32"}).rc, 0);
+  EXPECT_THAT(*read_file(fs::path(merged) / "README.md"), HasSubstr("what quantisation left"));
+
+  const fs::path gguf = store_ / "model.gguf";
+  for (const char* kind : {"adapter", "base"})
+    EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf.string(), "--gguf", kind}).rc, 22) << kind;
+  ASSERT_EQ(run_here({"models", "export", label_task(), "--out", gguf.string(), "--gguf", "model"}).rc, 0);
+  EXPECT_THAT(*read_file(gguf), HasSubstr("NF4"));
+
+  const auto as_trained = logits_of({base, "--nf4", "--adapter", peft});
+  ASSERT_FALSE(as_trained.empty());
+  EXPECT_LE(largest_difference(as_trained, logits_of({merged})), 1e-4);
+  EXPECT_GT(largest_difference(as_trained, logits_of({base, "--adapter", peft})), 1e-2);
+}
+
+TEST_F(OtherMethods, FullWeightsAreAModelOfTheirOwn) {
+  const Ran ran =
+      run_here({"finetune", label_task(), "--full", "--max-steps", "3", "--lr", "1e-3", "--dtype", "float32"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  const std::string id = last_adapter(ran);
+  EXPECT_EQ(get_string(manifest_of(id).config, "method"), "full");
+  const fs::path dir = store_ / "artifacts" / "finetune" / id;
+  EXPECT_FALSE(fs::exists(dir / "adapter_config.json.sealed"));
+  EXPECT_EQ(read_file(dir / "model.safetensors.sealed")->find("embed_tokens"), std::string::npos) << "sealed";
+  EXPECT_EQ(run_here({"evaluate", "--tasks", label_task(), "--max-new-tokens", "4"}).rc, 0);
+
+  const std::string out = (store_ / "model").string();
+  ASSERT_EQ(run_here({"models", "export", label_task(), "--out", out, "--dtype", "float32"}).rc, 0);
+  EXPECT_EQ(run_cli({"--json", "models", "check", out}).rc, 0);
+  const std::string gguf = (store_ / "model.gguf").string();
+  EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf, "--gguf", "adapter"}).rc, 22);
+  EXPECT_EQ(run_here({"models", "export", label_task(), "--out", gguf, "--gguf", "model"}).rc, 0);
+  EXPECT_GT(largest_difference(logits_of({base_.string()}), logits_of({out})), 1e-3);
+  // The same settings again: nothing to do. A method at a time.
+  EXPECT_EQ(
+      get_bool(run_here({"finetune", label_task(), "--full", "--max-steps", "3", "--lr", "1e-3", "--dtype", "float32"})
+                   .last(),
+               "changed"),
+      false);
+  EXPECT_EQ(run_here({"finetune", label_task(), "--full", "--lora"}).rc, 2);
+  EXPECT_EQ(run_here({"finetune", label_task(), "--full", "--dora"}).rc, 2);
+  const Ran dry = run_here({"finetune", label_task(), "--full", "--dry-run"});
+  EXPECT_EQ(dry.rc, 0) << dry.out;
+}
+
+TEST_F(OtherMethods, ATeacherOfTheSameTokensIsLearntFrom) {
+  const auto train = [&](std::vector<std::string> more) {
+    std::vector<std::string> args{"finetune", label_task(), "--lora",  "--rank",        "2", "--max-steps",
+                                  "2",        "--dtype",    "float32", "--validations", "0"};
+    args.insert(args.end(), more.begin(), more.end());
+    return run_here(args);
+  };
+  // The base as its own teacher: before the first step there is nothing to learn.
+  const Ran ran = train({"--distill", "logits", "--teacher", base_.string(), "--distill-weight", "1"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  const Manifest manifest = manifest_of(last_adapter(ran));
+  EXPECT_EQ(get_string(manifest.config, "distill"), "logits");
+  EXPECT_FALSE(manifest.inputs.at("teacher").empty());
+  const auto metrics = read_file(store_ / "artifacts" / "finetune" / manifest.id / "metrics.jsonl").value();
+  const auto first = parse_json(metrics.substr(0, metrics.find('\n'))).value().as_object();
+  EXPECT_NEAR(*get_number(first, "loss"), 0, 1e-6);
+
+  const Ran sequence = train({"--distill", "sequence"});
+  ASSERT_EQ(sequence.rc, 0) << sequence.out;
+  EXPECT_EQ(get_string(manifest_of(last_adapter(sequence)).config, "distill"), "sequence");
+
+  // Other tokens under the same ids.
+  const fs::path other = store_ / "teacher";
+  fs::create_directories(other);
+  for (const char* name : {"config.json", "model.safetensors"}) fs::copy_file(base_ / name, other / name);
+  fs::copy_file(fs::path(SLM_SOURCE_DIR) / "tests/data/text/tokenizers/phi2.json", other / "tokenizer.json");
+  const Ran refused = train({"--distill", "logits", "--teacher", other.string()});
+  EXPECT_EQ(refused.rc, 22) << refused.out;
+  EXPECT_THAT(refused.out, HasSubstr("--distill sequence"));
+  EXPECT_EQ(train({"--distill", "logits"}).rc, 2);
+  EXPECT_EQ(train({"--teacher", base_.string()}).rc, 2);
+  EXPECT_EQ(train({"--distill", "ideas"}).rc, 2);
+}
+
+TEST_F(OtherMethods, MetricsAreJsonLines) {
+  const Ran ran = run_here({"finetune", label_task(), "--lora", "--rank", "2", "--max-steps", "4", "--validations", "2",
+                            "--dtype", "float32", "--seed", "5"});
+  ASSERT_EQ(ran.rc, 0) << ran.out;
+  int n_steps = 0, n_validations = 0;
+  std::istringstream lines(ran.out);
+  for (std::string line; std::getline(lines, line);) {
+    const auto value = parse_json(line);
+    ASSERT_TRUE(value) << line;
+    const auto valid = validate_json(*value, "schemas/message/message.schema.json");
+    EXPECT_TRUE(valid) << line;
+    const auto& object = value->as_object();
+    if (get_string(object, "message_type") != "status" || !object.contains("task")) continue;
+    n_steps += object.contains("grad_norm");
+    n_validations += object.contains("validation_accuracy");
+  }
+  EXPECT_GE(n_steps, 1);
+  EXPECT_LE(n_steps, 4);
+  EXPECT_EQ(n_validations, 2);
+}
+
+TEST_F(FinetuneCommand, ExportWritesGgufFiles) {
+  const auto export_to = [&](const fs::path& out, std::vector<std::string> more) {
+    std::vector<std::string> args{"models", "export", label_task(), "--out", out.string()};
+    args.insert(args.end(), more.begin(), more.end());
+    return run(args);
+  };
+  const auto type_of = [](const fs::path& file, const char* tensor) {
+    return nn::GgufFile::open(file).value().tensors().at(tensor).type;
+  };
+  const fs::path dir = root_ / "gguf";
+  fs::create_directories(dir);
+  const Ran adapter = export_to(dir / "adapter.gguf", {"--gguf", "adapter"});
+  ASSERT_EQ(adapter.rc, 0) << adapter.out;
+  EXPECT_EQ(type_of(dir / "adapter.gguf", "blk.0.attn_q.weight.lora_a"), nn::GgmlType::kF32);
+  const Ran model = export_to(dir / "model.gguf", {"--gguf", "model", "--type", "q8_0"});
+  ASSERT_EQ(model.rc, 0) << model.out;
+  EXPECT_EQ(type_of(dir / "model.gguf", "blk.0.attn_q.weight"), nn::GgmlType::kQ8_0);
+  EXPECT_EQ(get_int(model.last(), "context"), 256);
+  ASSERT_EQ(export_to(dir / "base.gguf", {"--gguf", "base"}).rc, 0);
+  EXPECT_EQ(type_of(dir / "base.gguf", "blk.0.attn_q.weight"), nn::GgmlType::kF16);
+
+  EXPECT_EQ(export_to(dir / "model.gguf", {"--gguf", "model"}).rc, 2);  // exists
+  const fs::path none = dir / "none.gguf";
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--merged"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--dtype", "float32"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "lora"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--type", "f16"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "model", "--type", "q5_1"}).rc, 2);
+  EXPECT_EQ(export_to(none, {"--gguf", "adapter", "--type", "q8_0"}).rc, 2);
+  const auto config = read_file(base_ / "config.json").value();
+  ASSERT_TRUE(write_file_atomic(base_ / "config.json", config + " "));
+  for (const char* kind : {"adapter", "model", "base"}) EXPECT_EQ(export_to(none, {"--gguf", kind}).rc, 21) << kind;
+  ASSERT_TRUE(write_file_atomic(base_ / "config.json", config));
+  // Nothing is left of what failed.
+  std::vector<std::string> left;
+  for (const auto& entry : fs::directory_iterator(dir)) left.push_back(entry.path().filename());
+  EXPECT_THAT(left, testing::UnorderedElementsAre("adapter.gguf", "model.gguf", "base.gguf"));
 }
 
 TEST_F(FinetuneCommand, StatusAndReportsKnowTheTasks) {

@@ -26,6 +26,11 @@ class TinyPipeline : public testing::Test {
     std::filesystem::create_directories(root_);
     setenv("XDG_STATE_HOME", (root_ / "state").c_str(), 1);
     base_ = model::make_model_dir("tiny_pipeline_base");
+    // Without added tokens that strip the spaces around them, which GGUF files can't say.
+    model::write_file(base_ / "tokenizer_config.json",
+                      R"({"legacy": false, "eos_token": "<|im_end|>", "added_tokens_decoder": {)"
+                      R"("420": {"content": "<|im_start|>", "special": true}, )"
+                      R"("421": {"content": "<|im_end|>", "special": true}}})");
     model::write_random_weights(base_, 3);
     made_ = make();
   }

@@ -2,7 +2,7 @@
 #include "evaluate/evaluate.h"
 
 #include <fmt/format.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -115,12 +115,13 @@ class Evaluating : public testing::Test {
     ASSERT_FALSE(route_.value.empty());
   }
 
-  void train(const TaskId& task, const std::string& adapter) {
+  void train(const TaskId& task, const std::string& adapter, bool nf4 = false) {
     Manifest manifest;
     manifest.step = "finetune";
     const auto digest = select::model_digest(dir_ / "base");
     ASSERT_TRUE(digest);
     manifest.config = {{"task", task.value}, {"base", (dir_ / "base").string()}, {"base_digest", *digest}};
+    if (nf4) manifest.config["base_quantisation"] = "nf4";
     manifest.inputs["tasks"] = tasks_digest_;
     ASSERT_TRUE(finetune::save_adapter(*store_, manifest, {adapter, Bytes{1, 2, 3}}));
   }
@@ -130,7 +131,8 @@ class Evaluating : public testing::Test {
     return evaluate_tasks({*store_, *clock_, progress_, opener()}, options);
   }
   OpenModel opener() {
-    return [this](const fs::path&, const nn::EngineOptions&) -> Result<std::unique_ptr<model::Model>> {
+    return [this](const fs::path&, const nn::EngineOptions& options) -> Result<std::unique_ptr<model::Model>> {
+      opened_nf4_.push_back(options.nf4);
       return std::unique_ptr<model::Model>(std::make_unique<FakeModel>(say_, &n_answers_));
     };
   }
@@ -156,7 +158,18 @@ class Evaluating : public testing::Test {
   std::string tasks_digest_;
   TaskId route_, poem_;
   int64_t n_calls_ = 0, n_answers_ = 0;
+  std::vector<bool> opened_nf4_;  // of every base opened
 };
+
+// Its verdict is of what will be served.
+TEST_F(Evaluating, AQloraIsTriedOverTheQuantisedBase) {
+  add_routing(60);
+  cluster(1);
+  train(route_, "good", true);
+  const auto result = evaluate();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_THAT(opened_nf4_, ::testing::ElementsAre(true));
+}
 
 TEST_F(Evaluating, ArmsSideBySideAndTheVerdict) {
   add_routing(60);
@@ -181,6 +194,7 @@ TEST_F(Evaluating, ArmsSideBySideAndTheVerdict) {
   EXPECT_LE(*row.bound, 0.10);
   EXPECT_EQ(row.look, 1);
   EXPECT_EQ(n_answers_, 2 * row.n) << "base and tuned once each";
+  EXPECT_THAT(opened_nf4_, ::testing::ElementsAre(false));
   const Manifest& manifest = result->evaluation.manifest;
   EXPECT_EQ(manifest.n_in, 61) << "calls of the task on the test side";
   EXPECT_EQ(manifest.n_out, row.n);

@@ -149,7 +149,7 @@ TEST_F(PretrainTest, ChangedSettingsDoNotResume) {
 TEST_F(PretrainTest, TheSourceRepeatsItsCorporaAndReturnsToAPosition) {
   const CorpusOptions options{{o.corpora[0], write_corpus("b.jsonl", 50)}, 20, 64, 256, 128, 0.5, 1, 60};
   CorpusSource source(*tokenizer, options);
-  std::vector<std::vector<nn::RowBatch>> seen;
+  std::vector<std::vector<nn::ForestBatch>> seen;
   std::vector<json::object> positions;
   for (int i = 0; i < 60; ++i) {
     positions.push_back(source.position());
@@ -191,7 +191,7 @@ TEST_F(PretrainTest, LinesThatCannotBeUsedAreCounted) {
   EXPECT_EQ(source.n_lines(), 6);
   EXPECT_EQ(source.dropped().at("not a JSON object"), 2);
   EXPECT_EQ(source.dropped().at("neither completion nor text"), 2);
-  EXPECT_EQ(source.dropped().at("longer than a row"), 1);
+  EXPECT_EQ(source.dropped().at("too long"), 1);
 
   ASSERT_TRUE(write_file_atomic(path, "{}\n"));
   CorpusSource nothing(*tokenizer, {{path}, 0, 64, 64, 64, 1.0, 1, 4096});

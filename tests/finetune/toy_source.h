@@ -10,14 +10,14 @@ namespace slm::testing {
 class ToySource final : public finetune::BatchSource {
  public:
   explicit ToySource(int n_micro = 1, int64_t vocab = 53) : n_micro_(n_micro), vocab_(vocab) {}
-  Result<std::vector<nn::RowBatch>> next() override { return batches(step_++); }
+  Result<std::vector<nn::ForestBatch>> next() override { return batches(step_++); }
   json::object position() const override { return {{"step", step_}}; }
   Status seek(const json::object& position) override {
     step_ = get_int(position, "step").value_or(0);
     return {};
   }
   // Counting upwards: something to learn.
-  std::vector<nn::RowBatch> batches(int64_t step) const {
+  std::vector<nn::ForestBatch> batches(int64_t step) const {
     Prng prng(static_cast<uint64_t>(step) + 77);
     std::vector<nn::Sequence> sequences(6);
     for (auto& s : sequences) {
@@ -26,11 +26,11 @@ class ToySource final : public finetune::BatchSource {
       for (int64_t t = 0; t < n; ++t) s.ids.push_back(static_cast<int32_t>((first + t) % vocab_));
       s.n_prompt = 2;
     }
-    if (n_micro_ == 1) return nn::pack_rows(sequences, {32, 1 << 20});
-    std::vector<nn::RowBatch> out;
+    if (n_micro_ == 1) return nn::make_forests(sequences, {1 << 20});
+    std::vector<nn::ForestBatch> out;
     for (int i = 0; i < n_micro_; ++i) {
       const auto share = sequences.size() / static_cast<size_t>(n_micro_);
-      for (auto& b : nn::pack_rows(std::span(sequences).subspan(static_cast<size_t>(i) * share, share), {0, 1 << 20}))
+      for (auto& b : nn::make_forests(std::span(sequences).subspan(static_cast<size_t>(i) * share, share), {1 << 20}))
         out.push_back(std::move(b));
     }
     return out;

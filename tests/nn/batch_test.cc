@@ -9,139 +9,159 @@
 namespace slm::nn {
 namespace {
 
-std::vector<Sequence> random_sequences(size_t n, int64_t longest) {
-  Prng prng(5);
-  std::vector<Sequence> out(n);
-  for (size_t i = 0; i < n; ++i) {
-    const auto length = 2 + prng.below(static_cast<uint64_t>(longest) - 1);
-    // The first token names the sequence, so that it can be found again.
-    out[i].ids.push_back(static_cast<int32_t>(1000 + i));
-    for (uint64_t t = 1; t < length; ++t) out[i].ids.push_back(static_cast<int32_t>(prng.below(100)));
-    out[i].n_prompt = prng.below(length);
-    out[i].prompt_weight = i % 3 == 0 ? 0.25f : 0.0f;
-  }
+std::vector<int32_t> tokens(Prng& prng, size_t n) {
+  std::vector<int32_t> out;
+  for (size_t i = 0; i < n; ++i) out.push_back(static_cast<int32_t>(prng.below(100)));
   return out;
 }
 
-TEST(Pack, EverySequenceOnceWithItsOwnPositionsAndLoss) {
-  const auto sequences = random_sequences(200, 40);
-  const auto batches = pack_rows(sequences, {48, 480, false});
-  std::map<int32_t, int> seen;
-  int64_t n_tokens = 0, n_padded = 0;
-  for (const auto& b : batches) {
-    EXPECT_LE(b.rows * b.length, 480);
-    EXPECT_EQ(b.length, 48);
-    n_tokens += b.n_tokens;
-    n_padded += b.rows * b.length;
-    std::map<int32_t, std::pair<int32_t, float>> loss;
-    for (size_t i = 0; i < b.loss_at.size(); ++i)
-      EXPECT_TRUE(loss.emplace(b.loss_at[i], std::pair(b.targets[i], b.weights[i])).second);
-    size_t n_loss = 0;
-    for (size_t i = 0; i < b.ids.size(); ++i) {
-      if (b.ids[i] < 1000) continue;
-      const auto& s = sequences[static_cast<size_t>(b.ids[i] - 1000)];
-      ++seen[b.ids[i]];
-      ASSERT_LE(i % 48 + s.ids.size(), 48u);
-      for (size_t t = 0; t < s.ids.size(); ++t) {
-        ASSERT_EQ(b.ids[i + t], s.ids[t]);
-        ASSERT_EQ(b.positions[i + t], static_cast<int32_t>(t));
-        ASSERT_EQ(b.starts[i + t], static_cast<int32_t>(i % 48));
-        const float weight = t == 0 ? 0.0f : t < s.n_prompt ? s.prompt_weight : 1.0f;
-        const auto it = loss.find(static_cast<int32_t>(i + t) - 1);
-        if (weight == 0) continue;
-        ASSERT_NE(it, loss.end());
-        EXPECT_EQ(it->second, std::pair(s.ids[t], weight));
-        ++n_loss;
+Sequence sequence(std::vector<int32_t> ids, size_t n_own, float prompt_weight = 0) {
+  const size_t n_prompt = ids.size() - std::min(n_own, ids.size());
+  return {std::move(ids), n_prompt, prompt_weight, 0};
+}
+
+std::vector<int32_t> joined(std::vector<int32_t> a, const std::vector<int32_t>& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+// A system prompt, two kinds of tools under it, sessions that grow turn by turn, strangers, and a duplicate.
+std::vector<Sequence> sessions(Prng& prng) {
+  std::vector<Sequence> out;
+  const auto system = tokens(prng, 40);
+  for (int tools = 0; tools < 2; ++tools) {
+    const auto with_tools = joined(system, tokens(prng, 30));
+    for (int session = 0; session < 3; ++session) {
+      auto history = joined(with_tools, tokens(prng, 12));
+      for (int turn = 0; turn < 4; ++turn) {
+        history = joined(history, tokens(prng, 10 + prng.below(90)));
+        out.push_back(sequence(history, 10, turn % 2 == 0 ? 0.25f : 0.0f));
       }
     }
-    EXPECT_EQ(n_loss, b.loss_at.size());
   }
-  EXPECT_EQ(seen.size(), sequences.size());
-  for (const auto& [id, n] : seen) EXPECT_EQ(n, 1);
-  EXPECT_LT(static_cast<double>(n_padded - n_tokens), 0.05 * static_cast<double>(n_tokens));
+  for (int i = 0; i < 5; ++i) out.push_back(sequence(tokens(prng, 2 + prng.below(70)), 2));
+  out.push_back(out[3]);
+  out.push_back(sequence(system, 1));
+  return out;
 }
 
-TEST(Pack, RowLengthFollowsTheLongest) {
-  const std::vector<Sequence> sequences{{std::vector<int32_t>(33, 1), 0, 0}, {std::vector<int32_t>(5, 1), 0, 0}};
-  const auto batches = pack_rows(sequences, {0, 1});  // a row at least, however small the limit
-  ASSERT_EQ(batches.size(), 1u);
-  EXPECT_EQ(batches[0].length, 48);
-  EXPECT_EQ(batches[0].rows, 1);
-  EXPECT_TRUE(pack_rows({}, {}).empty());
-}
+// What a batch predicts: (the tokens before, the token) → weight.
+using Predictions = std::map<std::pair<std::vector<int32_t>, int32_t>, double>;
 
-TEST(Pack, JoinedRowsKeepTheirPlaces) {
-  const auto sequences = random_sequences(12, 40);
-  const auto rows = pack_rows(sequences, {40, 40, false}), whole = pack_rows(sequences, {40, 100000, false});
-  const auto joined = join_rows(rows);
-  ASSERT_EQ(whole.size(), 1u);
-  EXPECT_EQ(joined.ids, whole[0].ids);
-  EXPECT_EQ(joined.starts, whole[0].starts);
-  EXPECT_EQ(joined.loss_at, whole[0].loss_at);
-  EXPECT_EQ(joined.targets, whole[0].targets);
-  EXPECT_EQ(joined.n_tokens, whole[0].n_tokens);
-}
-
-// Sequences of one task: a long common beginning, then a question and an answer; a few of another kind.
-std::vector<Sequence> alike(size_t n, int32_t n_common, Prng& prng) {
-  std::vector<Sequence> out(n);
-  for (size_t i = 0; i < n; ++i) {
-    if (i % 7 != 6)
-      for (int32_t t = 0; t < n_common; ++t) out[i].ids.push_back(500 + t);
-    const auto rest = 5 + prng.below(20);
-    for (uint64_t t = 0; t < rest; ++t) out[i].ids.push_back(static_cast<int32_t>(prng.below(100)));
-    out[i].n_prompt = out[i].ids.size() - 3;
-    out[i].prompt_weight = i % 2 == 0 ? 0.5f : 0.0f;
+Predictions predictions(const ForestBatch& batch) {
+  Predictions out;
+  std::vector<int32_t> node_of(batch.ids.size());
+  for (size_t n = 0; n < batch.nodes.size(); ++n)
+    for (int32_t t = batch.nodes[n].begin; t < batch.nodes[n].end; ++t)
+      node_of[static_cast<size_t>(t)] = static_cast<int32_t>(n);
+  for (size_t i = 0; i < batch.loss_at.size(); ++i) {
+    std::vector<int32_t> before;
+    for (const int32_t t : batch.path(node_of[static_cast<size_t>(batch.loss_at[i])]))
+      if (t <= batch.loss_at[i]) before.push_back(batch.ids[static_cast<size_t>(t)]);
+    out[{before, batch.targets[i]}] += batch.weights[i];
   }
   return out;
 }
 
-// What each sequence's tokens see, read back from the batch, is the sequence itself.
-TEST(Pack, SharedBeginningsAreComputedOnceAndSeenByAll) {
-  Prng prng(8);
-  auto sequences = alike(40, 60, prng);
-  sequences.push_back(sequences[3]);  // an exact duplicate
-  std::vector<Placement> places;
-  const auto batches = pack_rows(sequences, {.row_length = 0, .max_tokens = 1024}, &places);
-  int64_t n_computed = 0, n_tokens = 0;
-  double weight = 0, want_weight = 0;
-  for (const auto& b : batches) {
-    EXPECT_LE(b.rows * b.length, 1024);
-    n_computed += b.rows * b.length;
-    n_tokens += b.n_tokens;
-    weight += b.loss_weight();
-  }
-  ASSERT_EQ(places.size(), sequences.size());
-  int64_t want_tokens = 0;
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    const auto& s = sequences[i];
-    const auto& p = places[i];
-    const auto& b = batches[p.batch];
-    const auto n = static_cast<int64_t>(s.ids.size());
-    want_tokens += n;
-    for (int64_t t = 1; t < n; ++t) want_weight += static_cast<size_t>(t) < s.n_prompt ? s.prompt_weight : 1;
-    const auto last = static_cast<size_t>(p.row * b.length + p.start + n - p.n_prefix - 1);
-    std::vector<int32_t> seen, positions;
-    const auto add = [&](int32_t from, int32_t to) {
-      for (int32_t c = from; c < to; ++c) {
-        seen.push_back(b.ids[static_cast<size_t>(p.row * b.length + c)]);
-        positions.push_back(b.positions[static_cast<size_t>(p.row * b.length + c)]);
-      }
-    };
-    if (!b.prefix_ends.empty()) add(b.prefix_starts[last], b.prefix_ends[last]);
-    add(b.starts[last], static_cast<int32_t>(last % static_cast<size_t>(b.length)) + 1);
-    EXPECT_EQ(seen, s.ids) << i;
-    for (size_t t = 0; t < positions.size(); ++t) EXPECT_EQ(positions[t], static_cast<int32_t>(t));
-  }
-  EXPECT_EQ(n_tokens, want_tokens);
-  EXPECT_DOUBLE_EQ(weight, want_weight);
-  EXPECT_LT(n_computed, want_tokens * 6 / 10);
-  EXPECT_EQ(places[3].n_prefix, 60);
-  EXPECT_EQ(places[6].n_prefix, 0);
+Predictions predictions(const std::vector<Sequence>& sequences) {
+  Predictions out;
+  for (const auto& s : sequences)
+    for (size_t t = 1; t < s.ids.size(); ++t) {
+      const double weight = t < s.n_prompt ? s.prompt_weight : 1.0f;
+      if (weight > 0) out[{{s.ids.begin(), s.ids.begin() + static_cast<int64_t>(t)}, s.ids[t]}] += weight;
+    }
+  return out;
 }
 
-TEST(Pack, NothingAlikeNothingShared) {
-  for (const auto& b : pack_rows(random_sequences(30, 40), {})) EXPECT_TRUE(b.prefix_ends.empty());
+TEST(Forest, EverySequenceIsAPathAndEveryPredictionKeepsItsWeight) {
+  Prng prng(5);
+  const auto all = sessions(prng);
+  for (const bool share : {false, true})
+    for (const int64_t limit : {1, 300, 1 << 20}) {
+      std::vector<Placement> places;
+      const auto batches = make_forests(all, {limit, share}, &places);
+      ASSERT_EQ(places.size(), all.size());
+      Predictions ours;
+      int64_t n_tokens = 0;
+      for (const auto& batch : batches) {
+        n_tokens += batch.n_tokens;
+        for (const auto& [what, weight] : predictions(batch)) ours[what] += weight;
+        int32_t next = 0;
+        for (size_t n = 0; n < batch.nodes.size(); ++n) {
+          const auto& node = batch.nodes[n];
+          EXPECT_EQ(node.begin, next);
+          EXPECT_LT(node.begin, node.end);
+          EXPECT_LT(node.parent, static_cast<int32_t>(n));
+          next = node.end;
+        }
+        EXPECT_EQ(next, batch.size());
+      }
+      int64_t want_tokens = 0;
+      for (size_t i = 0; i < all.size(); ++i) {
+        const auto& batch = batches[places[i].batch];
+        std::vector<int32_t> ids;
+        const auto path = batch.path(places[i].node);
+        for (size_t t = 0; t < path.size(); ++t) {
+          ids.push_back(batch.ids[static_cast<size_t>(path[t])]);
+          EXPECT_EQ(batch.positions[static_cast<size_t>(path[t])], static_cast<int32_t>(t));
+        }
+        EXPECT_EQ(ids, all[i].ids) << i;
+        want_tokens += std::ssize(all[i].ids);
+      }
+      EXPECT_EQ(n_tokens, want_tokens);
+      EXPECT_EQ(ours, predictions(all));
+    }
+}
+
+TEST(Forest, WhatIsSharedIsComputedOnce) {
+  Prng prng(6);
+  const auto all = sessions(prng);
+  const auto shared = make_forests(all, {1 << 20, true}), alone = make_forests(all, {1 << 20, false});
+  ASSERT_EQ(shared.size(), 1u);
+  ASSERT_EQ(alone.size(), 1u);
+  EXPECT_EQ(alone[0].size(), alone[0].n_tokens);
+  EXPECT_EQ(alone[0].nodes.size(), all.size());
+  // 40 of the system prompt, 2 · 30 of tools, each session's last call without them, 5 strangers.
+  int64_t want = 40 + 2 * 30;
+  for (size_t i = 3; i < 24; i += 4) want += std::ssize(all[i].ids) - 70;
+  for (size_t i = 24; i < 29; ++i) want += std::ssize(all[i].ids);
+  EXPECT_EQ(shared[0].size(), want);
+  EXPECT_LT(shared[0].size() * 2, shared[0].n_tokens);
+}
+
+TEST(Forest, ShortCommonStretchesStayApart) {
+  Prng prng(7);
+  const auto seven = tokens(prng, 7), eight = tokens(prng, 8);
+  std::vector<Sequence> all;
+  for (int i = 0; i < 2; ++i) {
+    all.push_back(sequence(joined(seven, {200 + i, 1, 2}), 1));
+    all.push_back(sequence(joined(eight, {200 + i, 1, 2}), 1));
+  }
+  const auto batch = make_forests(all, {})[0];
+  EXPECT_EQ(batch.size(), 2 * 10 + 8 + 2 * 3);
+  EXPECT_EQ(batch.nodes.size(), 2u + 3u);
+}
+
+TEST(Forest, DifferentRopeKeysShareNothing) {
+  Prng prng(8);
+  const auto ids = tokens(prng, 30);
+  std::vector<Sequence> all{{ids, 20, 0, 0}, {ids, 20, 0, 1}, {ids, 20, 0, 1}};
+  const auto batch = make_forests(all, {})[0];
+  EXPECT_EQ(batch.size(), 60);
+  EXPECT_EQ(batch.rope_keys.front(), 0);
+  EXPECT_EQ(batch.rope_keys.back(), 1);
+}
+
+TEST(Forest, BatchesKeepToTheLimitWhereASequenceFits) {
+  Prng prng(9);
+  std::vector<Sequence> all;
+  for (int i = 0; i < 100; ++i) all.push_back(sequence(tokens(prng, 2 + prng.below(60)), 1));
+  const auto batches = make_forests(all, {128, false});
+  for (size_t i = 0; i + 1 < batches.size(); ++i) {
+    EXPECT_LE(batches[i].size(), 128);
+    EXPECT_GT(batches[i].size() + batches[i + 1].nodes[0].end, 128);
+  }
+  EXPECT_TRUE(make_forests({}, {}).empty());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "nn/export.h"
 #include "nn/tiny_llama.h"
 
 namespace slm::testing {
@@ -26,7 +27,7 @@ void expect_close(std::span<const float> ours, std::span<const float> theirs, do
 
 // A directory like the untied reference with one file replaced.
 fs::path changed_copy(const std::string& name, const std::string& file, ByteSpan content) {
-  const fs::path from = fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama/untied",
+  const fs::path from = fs::path(SLM_SOURCE_DIR) / "tests/data/families/llama-wide",
                  to = fs::path(::testing::TempDir()) / name;
   fs::create_directories(to);
   for (const char* f : {"config.json", "model.safetensors"})
@@ -35,7 +36,7 @@ fs::path changed_copy(const std::string& name, const std::string& file, ByteSpan
   return to;
 }
 std::string untied_file(const char* name) {
-  return read_file(fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama/untied" / name).value();
+  return read_file(fs::path(SLM_SOURCE_DIR) / "tests/data/families/llama-wide" / name).value();
 }
 
 TEST(Engine, PrefillDoesNotDependOnPadding) {
@@ -130,7 +131,7 @@ TEST(Engine, PlainDecodingEqualsTheWholeForwardPass) {
     rows[1].push_back(t + 20);
     ++lengths[0], ++lengths[1];
     for (size_t r = 0; r < 2; ++r) {
-      const auto whole = decoder.logits(padded_batch({rows[r]}, {0}));
+      const auto whole = decoder.logits(batch_of({rows[r]}, {0}));
       EXPECT_LE(relative_max(logits[static_cast<int64_t>(r)], whole[-1]), 1e-6);
     }
   }
@@ -268,6 +269,31 @@ TEST(Adapter, RefusesWhatItDoesNotCompute) {
   const auto no_magnitudes = with("use_dora", true);
   EXPECT_EQ(no_magnitudes.error().code, ErrorCode::kBadInput);
   EXPECT_THAT(no_magnitudes.error().message, HasSubstr("lora_magnitude_vector is missing"));
+}
+
+// All weights anew beside the base: the engine answers as the other model does, and as before once they are gone.
+TEST(Engine, AFullSetOfWeightsStandsInForTheBase) {
+  const auto base = references()[0], other_reference = references()[1];
+  const std::vector<int32_t> ids{5, 9, 2, 30, 11};
+  auto decoder = load(base.dir);
+  for (const auto& slice : decoder.weights()) slice.value.mul_(1.25);
+  const auto weights = nn::weight_file(decoder, nn::DType::kFloat32);
+  ASSERT_TRUE(weights) << weights.error().message;
+  auto engine = nn::Engine::load(base.dir, {nn::DType::kFloat32, "cpu", 1}).value();
+  const auto before = engine->logits(ids).value();
+  ASSERT_TRUE(engine->set_adapter({.config_json = {}, .weights = *weights, .full = true}));
+  const auto flat = logits_of(decoder, ids).contiguous();
+  EXPECT_EQ(engine->logits(ids).value(),
+            std::vector<float>(flat.data_ptr<float>(), flat.data_ptr<float>() + flat.numel()));
+  EXPECT_NE(engine->logits(ids).value(), before);
+  engine->clear_adapter();
+  EXPECT_EQ(engine->logits(ids).value(), before);
+  // A model of another shape is refused, naming the tensor.
+  const auto foreign = nn::weight_file(load(other_reference.dir), nn::DType::kFloat32).value();
+  const auto status = engine->set_adapter({.config_json = {}, .weights = foreign, .full = true});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::kBadInput);
+  EXPECT_EQ(engine->logits(ids).value(), before);
 }
 
 }  // namespace

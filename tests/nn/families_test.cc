@@ -2,8 +2,6 @@
 // scripts/interop/run.sh has made them. With SLMCONV_INTEROP_TABLE the deviations are appended to that file.
 #include <fmt/format.h>
 
-#include <fstream>
-
 #include "nn/merge.h"
 #include "nn/tiny_llama.h"
 
@@ -16,20 +14,15 @@ class Family : public ::testing::TestWithParam<fs::path> {
  protected:
   Reference reference_ = reference_in(GetParam());
 
-  void record(const char* what, double deviation) const {
-    const char* path = std::getenv("SLMCONV_INTEROP_TABLE");
-    if (path == nullptr) return;
-    std::ofstream(path, std::ios::app) << fmt::format("{{\"row\":\"{}\",\"{}\":{:.3e}}}\n",
-                                                      GetParam().filename().string(), what, deviation);
-  }
-  // The reference's examples in rows of ours; shared: those that begin alike share what they begin with.
-  std::vector<nn::RowBatch> packed(const nn::ModelConfig& config, bool shared) const {
+  void record(const char* what, double deviation) const { record_deviation(GetParam(), what, deviation); }
+  // The reference's examples as a batch of ours; shared: those that begin alike share what they begin with.
+  std::vector<nn::ForestBatch> packed(const nn::ModelConfig& config, bool shared) const {
     std::vector<nn::Sequence> sequences;
     for (int i = 0; i < reference_.n_examples(); ++i) {
       const auto ids = reference_.ids(i);
       sequences.push_back({ids, reference_.n_prompt(i), 0, nn::rope_key(config, std::ssize(ids))});
     }
-    return nn::pack_rows(sequences, {.row_length = 0, .max_tokens = 1 << 20, .share_prefixes = shared});
+    return nn::make_forests(sequences, {.max_tokens = 1 << 20, .share_prefixes = shared});
   }
   double worst(nn::Decoder& decoder, const std::string& what) const {
     double out = 0;
@@ -59,6 +52,10 @@ TEST_P(Family, AdaptersEqualPeft) {
   const double deviation = worst(decoder, "adapted_logits");
   EXPECT_LE(deviation, kBound);
   record("adapted", deviation);
+  ASSERT_TRUE(decoder.set_lora(adapter->config, adapter->pairs, true));  // not packed
+  EXPECT_LE(worst(decoder, "adapted_logits"), kBound);
+  decoder.clear_lora();
+  EXPECT_LE(worst(decoder, "logits"), kBound);
 }
 
 TEST_P(Family, AMergedModelEqualsTheAdapter) {
@@ -70,8 +67,8 @@ TEST_P(Family, AMergedModelEqualsTheAdapter) {
   const auto merged =
       nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kFloat32, dir / "model.safetensors");
   ASSERT_TRUE(merged) << merged.error().message;
-  auto decoder = load(dir);
-  EXPECT_LE(worst(decoder, "adapted_logits"), kBound);
+  auto merged_decoder = nn::Decoder::load(dir, {}).value();  // a QLoRA's too is a model like any other now
+  EXPECT_LE(worst(merged_decoder, "adapted_logits"), kBound);
   // In the base's own type, which is bfloat16 for half of them, as many bytes as the base.
   ASSERT_TRUE(nn::merge_weights(GetParam(), reference_.adapter(), nn::DType::kAuto, dir / "own.safetensors"));
   const auto own = nn::SafeTensors::open(dir / "own.safetensors").value();
@@ -104,7 +101,7 @@ TEST_P(Family, GradientsEqualPeft) {
       double weight = 0;
       for (const auto& batch : batches) {
         // The two that begin alike, unless their positions are of different kinds.
-        EXPECT_LE(batch.prefix_ends.empty(), !shared || !batch.rope_keys.empty());
+        EXPECT_LE(batch.size() == batch.n_tokens, !shared || !batch.rope_keys.empty());
         const auto out = decoder.loss(batch).loss;
         loss = loss.defined() ? loss + out : out;
         weight += batch.loss_weight();
@@ -117,7 +114,7 @@ TEST_P(Family, GradientsEqualPeft) {
         most = std::max(most, deviation);
       }
     }
-  if (reference_.has("grad.model.embed_tokens.weight")) {  // fresh ones only: they are as large as the model
+  if (reference_.has("grad.model.embed_tokens.weight")) {  // of most, fresh ones only: they are as large as the model
     auto decoder = load(GetParam(), at::kFloat, true);
     const auto batches = packed(decoder.config(), false);
     ASSERT_EQ(batches.size(), 1u);
@@ -135,7 +132,7 @@ TEST_P(Family, GradientsEqualPeft) {
 // A token at a time from a prompt of 5 on, through the engine: the prompt decides the set of rotary frequencies, so
 // only sequences that keep to it are compared.
 TEST_P(Family, DecodingEqualsTransformers) {
-  auto engine = nn::Engine::load(GetParam(), {nn::DType::kFloat32, "cpu", 0});
+  auto engine = nn::Engine::load(GetParam(), {nn::DType::kFloat32, "cpu", 0, is_nf4(GetParam())});
   ASSERT_TRUE(engine) << engine.error().message;
   const auto& config = (*engine)->config();
   double most = 0;

@@ -127,76 +127,135 @@ TEST_P(KernelTest, SwiGluAndItsGradient) {
 }
 
 TEST_P(KernelTest, RotationAndItsInverse) {
-  for (const int64_t head_dim : {2, 8, 12, 64}) {
-    const HeadShape shape{3, 4, 2, head_dim, head_dim};
-    const int64_t half = head_dim / 2;
-    std::vector<float> cos(static_cast<size_t>(10 * half)), sin(cos.size());
-    for (size_t i = 0; i < cos.size(); ++i) {
-      cos[i] = static_cast<float>(std::cos(0.37 * static_cast<double>(i)));
-      sin[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
+  for (const int64_t head_dim : {2, 8, 12, 64})
+    for (const int64_t rotated : {head_dim, head_dim / 4 * 2}) {
+      const HeadShape shape{4, 2, head_dim, rotated};
+      const int64_t half = rotated / 2;
+      std::vector<float> cos(static_cast<size_t>(10 * half)), sin(cos.size());
+      for (size_t i = 0; i < cos.size(); ++i) {
+        cos[i] = static_cast<float>(std::cos(0.37 * static_cast<double>(i)));
+        sin[i] = static_cast<float>(std::sin(0.37 * static_cast<double>(i)));
+      }
+      const std::vector<int32_t> rows{9, 0, 4};
+      const auto size = static_cast<size_t>(3 * 8 * head_dim);
+      auto qkv = random(size);
+      Array out(size, bf);
+      k->rotate(qkv.data(), cos.data(), sin.data(), rows.data(), 0.5f, 1.0f, 3, shape, out.data(), bf);
+      for (int64_t t = 0; t < 3; ++t)
+        for (int64_t h = 0; h < 8; ++h)
+          for (int64_t i = 0; i < head_dim; ++i) {
+            const auto at = [&](int64_t j) { return static_cast<size_t>((t * 8 + h) * head_dim + j); };
+            double turned = qkv.at(at(i));
+            if (h < 6 && i < rotated) {
+              const auto angle = static_cast<size_t>(rows[static_cast<size_t>(t)] * half + i % half);
+              turned = i < half ? qkv.at(at(i)) * cos[angle] - qkv.at(at(i + half)) * sin[angle]
+                                : qkv.at(at(i)) * cos[angle] + qkv.at(at(i - half)) * sin[angle];
+            }
+            near(out.at(at(i)), h < 4 ? 0.5 * turned : turned);
+          }
+      // Rotations are orthogonal: turned back in place.
+      k->rotate(out.data(), cos.data(), sin.data(), rows.data(), 2.0f, -1.0f, 3, shape, out.data(), bf);
+      for (size_t i = 0; i < size; ++i) EXPECT_NEAR(out.at(i), qkv.at(i), 4 * tolerance() * (1 + std::abs(qkv.at(i))));
     }
-    const std::vector<int32_t> positions{9, 0, 4};
-    auto qkv = random(static_cast<size_t>(3 * 8 * head_dim));
-    Array q(static_cast<size_t>(12 * head_dim), bf), key(static_cast<size_t>(6 * head_dim), bf),
-        v(static_cast<size_t>(6 * head_dim), bf);
-    k->split_rotate(qkv.data(), cos.data(), sin.data(), positions.data(), 0.5f, shape, q.data(), key.data(), v.data(),
-                    bf);
-    for (int64_t t = 0; t < 3; ++t)
-      for (int64_t h = 0; h < 8; ++h)
-        for (int64_t i = 0; i < head_dim; ++i) {
-          const auto in = [&](int64_t j) { return qkv.at(static_cast<size_t>((t * 8 + h) * head_dim + j)); };
-          const auto angle = static_cast<size_t>(positions[static_cast<size_t>(t)] * half + i % half);
-          const double turned =
-              i < half ? in(i)*cos[angle] - in(i + half) * sin[angle] : in(i)*cos[angle] + in(i - half) * sin[angle];
-          if (h < 4)
-            near(q.at(static_cast<size_t>((h * 3 + t) * head_dim + i)), 0.5 * turned);
-          else if (h < 6)
-            near(key.at(static_cast<size_t>(((h - 4) * 3 + t) * head_dim + i)), turned);
-          else
-            EXPECT_EQ(v.at(static_cast<size_t>(((h - 6) * 3 + t) * head_dim + i)), in(i));
+}
+
+TEST_P(KernelTest, LayoutsOfProducts) {
+  for (const int64_t width : {2, 12, 64, 80})
+    for (const int64_t n : {1, 5, 33, 64}) {
+      const int64_t stride = width + 6, n_out = (n + 31) / 32 * 32, pair = bf ? 2 : 1;
+      auto rows = random(static_cast<size_t>(n * stride)), packed = random(static_cast<size_t>(n * width));
+      Array columns(static_cast<size_t>(width * kBlock), bf), paired(static_cast<size_t>(n_out * width), bf),
+          turned(static_cast<size_t>(n_out * width), bf);
+      k->block_columns(rows.data(), stride, n, width, columns.data(), bf);
+      k->block_rows(rows.data(), stride, n, width, paired.data(), n_out, bf);
+      k->transposed(packed.data(), n, width, turned.data(), n_out, bf);
+      for (int64_t r = 0; r < n_out; ++r)
+        for (int64_t i = 0; i < width; ++i) {
+          const double want = r < n ? rows.at(static_cast<size_t>(r * stride + i)) : 0;
+          const auto in_pairs = [&](int64_t row, int64_t column, int64_t n_columns) {
+            return static_cast<size_t>(row / pair * n_columns * pair + column * pair + row % pair);
+          };
+          if (r < n) EXPECT_EQ(columns.at(in_pairs(i, r, kBlock)), want);
+          EXPECT_EQ(paired.at(in_pairs(r, i, width)), want);
+          EXPECT_EQ(turned.at(static_cast<size_t>(i * n_out + r)),
+                    r < n ? packed.at(static_cast<size_t>(r * width + i)) : 0);
         }
-    // Rotations are orthogonal: the gradient of an output is turned back.
-    Array back(static_cast<size_t>(3 * 8 * head_dim), bf);
-    k->merge_rotate(q.data(), key.data(), v.data(), cos.data(), sin.data(), positions.data(), 2.0f, shape, back.data(),
-                    bf);
-    for (size_t i = 0; i < static_cast<size_t>(24 * head_dim); ++i)
-      EXPECT_NEAR(back.at(i), qkv.at(i), 4 * tolerance() * (1 + std::abs(qkv.at(i))));
+    }
+}
+
+// Two tokens of two heads each before, within and after three blocks, with and without a window.
+TEST_P(KernelTest, TileSoftmaxAndItsGradient) {
+  const std::vector<KeyBlock> blocks{{0, 64, 0}, {64, 37, 64}, {140, 5, 101}};
+  const std::vector<int32_t> positions{101, 103};
+  const int64_t n_rows = 4, stride = 6, n_paired = 32;
+  for (const int64_t window : {0, 1, 30, 64}) {
+    const QueryTile tile{positions.data(), 2, 2, window};
+    const auto size = static_cast<size_t>(3 * stride * kBlock);
+    auto scores = floats(size);
+    const auto dp = floats(size);
+    for (size_t i = 0; i < 10; ++i) scores[i] = 90.0f;
+    Array p(size, bf);
+    std::vector<float> sum(4), lse(4), delta(4);
+    k->tile_softmax(scores.data(), blocks.data(), 3, tile, stride, p.data(), sum.data(), lse.data(), bf);
+    std::vector<std::vector<double>> want(4, std::vector<double>(3 * kBlock));
+    for (int64_t r = 0; r < n_rows; ++r) {
+      const int32_t position = positions[static_cast<size_t>(r / 2)];
+      double most = -1e30, total = 0;
+      const auto over = [&](const auto& use) {
+        for (size_t b = 0; b < 3; ++b)
+          for (int32_t i = 0; i < kBlock; ++i) {
+            const int32_t key = blocks[b].position + i;
+            const bool seen = i < blocks[b].length && key <= position && (window == 0 || key > position - window);
+            use(b, i, seen,
+                (b * static_cast<size_t>(stride) + static_cast<size_t>(r)) * kBlock + static_cast<size_t>(i));
+          }
+      };
+      over([&](size_t, int32_t, bool seen, size_t at) { most = seen ? std::max<double>(most, scores[at]) : most; });
+      over([&](size_t, int32_t, bool seen, size_t at) { total += seen ? std::exp(scores[at] - most) : 0; });
+      const auto row = static_cast<size_t>(r);
+      EXPECT_NEAR(sum[row], total, 1e-5 * total);
+      EXPECT_NEAR(lse[row], most + std::log(total), 1e-5 * (1 + std::abs(most)));
+      over([&](size_t b, int32_t i, bool seen, size_t at) {
+        near(p.at(at), seen ? std::exp(scores[at] - most) : 0);
+        if (!seen) EXPECT_EQ(p.at(at), 0);
+        want[row][b * kBlock + static_cast<size_t>(i)] = seen ? std::exp(scores[at] - most) / total : 0;
+      });
+      delta[row] = 0.3f * static_cast<float>(r);
+    }
+    for (size_t b = 0; b < 3; ++b) {
+      const size_t at = b * static_cast<size_t>(stride) * kBlock;
+      Array ds(static_cast<size_t>(n_paired * kBlock), bf), p_pairs(ds), ds_pairs(ds);
+      k->tile_softmax_backward(scores.data() + at, dp.data() + at, blocks[b], tile, lse.data(), delta.data(), ds.data(),
+                               p_pairs.data(), ds_pairs.data(), n_paired, bf);
+      for (int64_t r = 0; r < n_paired; ++r)
+        for (int64_t i = 0; i < kBlock; ++i) {
+          const auto plain = static_cast<size_t>(r * kBlock + i);
+          const auto pair = bf ? static_cast<size_t>(r / 2 * 2 * kBlock + 2 * i + r % 2) : plain;
+          const auto row = static_cast<size_t>(r);
+          const double wp = r < n_rows ? want[row][b * kBlock + static_cast<size_t>(i)] : 0;
+          const double wd = r < n_rows ? wp * (dp[at + plain] - delta[row]) : 0;
+          near(p_pairs.at(pair), wp);
+          near(ds_pairs.at(pair), wd);
+          if (r < n_rows) near(ds.at(plain), wd);
+        }
+    }
   }
 }
 
-TEST_P(KernelTest, SoftmaxOverWhatIsSeenAndItsGradient) {
-  const int64_t width = 37, n = 4;
-  const std::vector<int32_t> lo{0, 5, 36, 21}, hi{37, 6, 37, 30}, from{0, 0, 2, 3}, to{0, 0, 20, 21};
-  auto s = random(static_cast<size_t>(n * width), 5);
-  for (int64_t i = 0; i < width; ++i) s.set(static_cast<size_t>(i), 200.0f + static_cast<float>(i % 9));
-  auto d = random(static_cast<size_t>(n * width));
-  const Array scores = s, dp = d;
-  for (const bool shared : {false, true}) {
-    s = scores;
-    d = dp;
-    const SeenColumns seen{shared ? from.data() : nullptr, shared ? to.data() : nullptr, lo.data(), hi.data()};
-    k->softmax(s.data(), seen, n, width, bf);
-    k->softmax_backward(s.data(), d.data(), seen, n, width, bf);
-    for (int64_t r = 0; r < n; ++r) {
-      const auto i_row = static_cast<size_t>(r);
-      const auto at = [&](int64_t i) { return static_cast<size_t>(r * width + i); };
-      const auto sees = [&](int64_t i) {
-        return (i >= lo[i_row] && i < hi[i_row]) || (shared && i >= from[i_row] && i < to[i_row]);
-      };
-      double best = -1e30, sum = 0, dot = 0;
-      for (int64_t i = 0; i < width; ++i)
-        if (sees(i)) best = std::max(best, scores.at(at(i)));
-      for (int64_t i = 0; i < width; ++i) {
-        if (!sees(i)) continue;
-        sum += std::exp(scores.at(at(i)) - best);
-        dot += s.at(at(i)) * dp.at(at(i));
-      }
-      for (int64_t i = 0; i < width; ++i) {
-        near(s.at(at(i)), sees(i) ? std::exp(scores.at(at(i)) - best) / sum : 0.0);
-        near(d.at(at(i)), sees(i) ? s.at(at(i)) * (dp.at(at(i)) - dot) : 0.0);
-        if (!sees(i)) EXPECT_EQ(s.at(at(i)), 0.0);
-      }
+TEST_P(KernelTest, RowsStoredAndMultiplied) {
+  const auto rows = floats(5 * 21), factors = floats(5);
+  Array out(5 * 30, bf);
+  k->store_rows(rows.data(), factors.data(), 5, 21, out.data(), 30, bf);
+  auto a = random(5 * 21), b = random(5 * 21);
+  std::vector<float> dots(5);
+  k->row_dots(a.data(), b.data(), 5, 21, dots.data(), bf);
+  for (size_t r = 0; r < 5; ++r) {
+    double want = 0;
+    for (size_t i = 0; i < 21; ++i) {
+      near(out.at(r * 30 + i), rows[r * 21 + i] * factors[r]);
+      want += a.at(r * 21 + i) * b.at(r * 21 + i);
     }
+    EXPECT_NEAR(dots[r], want, 1e-4);
   }
 }
 

@@ -1,6 +1,8 @@
-// The reference of tests/data/tiny-llama (see its README): models, adapters and what transformers and peft computed.
+// The reference of tests/data/families (see its README): models, adapters and what transformers, peft and bitsandbytes
+// computed.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
@@ -8,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -21,7 +24,7 @@ namespace slm::testing {
 namespace fs = std::filesystem;
 
 inline at::Tensor to_tensor(const nn::TensorView& view) {
-  at::Tensor out = at::empty(view.shape, view.dtype == "I32" ? at::kInt : at::kFloat);
+  at::Tensor out = at::empty(view.shape, view.dtype == "I32" ? at::kInt : view.dtype == "U8" ? at::kByte : at::kFloat);
   std::memcpy(out.data_ptr(), view.data.data(), view.data.size());
   return out;
 }
@@ -47,20 +50,10 @@ struct Reference {
   size_t n_prompt(int i) const { return static_cast<size_t>(get("n_prompt." + std::to_string(i)).item<int32_t>()); }
   nn::AdapterFiles adapter() const {
     const auto weights = read_file(dir / "adapter" / "adapter_model.safetensors").value();
-    return {read_file(dir / "adapter" / "adapter_config.json").value(), Bytes(weights.begin(), weights.end())};
+    const bool nf4 = dir.filename().string().find("-nf4") != std::string::npos;
+    return {read_file(dir / "adapter" / "adapter_config.json").value(), Bytes(weights.begin(), weights.end()), nf4};
   }
 };
-
-// The recorded reference, and a fresh one where scripts/interop/run.sh has made it.
-inline std::vector<Reference> references() {
-  std::vector<fs::path> roots{fs::path(SLM_SOURCE_DIR) / "tests/data/tiny-llama"};
-  if (const char* fresh = std::getenv("SLMCONV_INTEROP_DIR")) roots.emplace_back(fresh);
-  std::vector<Reference> out;
-  for (const auto& root : roots)
-    for (const char* name : {"tied", "untied"})
-      out.push_back({root / name, nn::SafeTensors::open(root / name / "expected.safetensors").value()});
-  return out;
-}
 
 // The models of tests/data/families (see its README), or fresh ones where scripts/interop/run.sh has made them.
 inline std::vector<fs::path> family_dirs() {
@@ -75,48 +68,50 @@ inline std::vector<fs::path> family_dirs() {
 inline Reference reference_in(const fs::path& dir) {
   return {dir, nn::SafeTensors::open(dir / "expected.safetensors").value()};
 }
+// Two Llamas: one tied, with adapters on some linears; one untied, with adapters on all.
+inline std::vector<Reference> references() {
+  const fs::path root = fs::path(SLM_SOURCE_DIR) / "tests/data/families";
+  return {reference_in(root / "llama-partial"), reference_in(root / "llama-wide")};
+}
+inline bool is_nf4(const fs::path& dir) { return dir.filename().string().find("-nf4") != std::string::npos; }
 
 inline nn::Decoder load(const fs::path& dir, at::ScalarType compute = at::kFloat, bool trainable = false) {
-  auto decoder = nn::Decoder::load(dir, {compute, at::kCPU, trainable});
+  auto decoder =
+      nn::Decoder::load(dir, {compute, at::kCPU, trainable, is_nf4(dir) ? nn::Nf4Base::kPacked : nn::Nf4Base::kNo});
   if (!decoder) throw std::runtime_error(decoder.error().message);
   return std::move(*decoder);
 }
 
-// One sequence a row, right-padded to `length` (0: the longest), loss on everything from n_prompt on.
-inline nn::RowBatch padded_batch(const std::vector<std::vector<int32_t>>& sequences,
-                                 const std::vector<size_t>& n_prompt, size_t length = 0) {
-  nn::RowBatch batch;
-  for (const auto& s : sequences) length = std::max(length, s.size());
-  batch.rows = static_cast<int64_t>(sequences.size());
-  batch.length = static_cast<int64_t>(length);
-  for (size_t r = 0; r < sequences.size(); ++r)
-    for (size_t t = 0; t < length; ++t) {
-      const bool real = t < sequences[r].size();
-      batch.ids.push_back(real ? sequences[r][t] : 7);
-      batch.positions.push_back(real ? static_cast<int32_t>(t) : 0);
-      batch.starts.push_back(real ? 0 : static_cast<int32_t>(t));
-      if (!real || t == 0 || t < n_prompt[r]) continue;
-      batch.loss_at.push_back(static_cast<int32_t>(r * length + t - 1));
-      batch.targets.push_back(sequences[r][t]);
-      batch.weights.push_back(1);
-    }
-  return batch;
+// Side by side, nothing shared; loss on everything from n_prompt on.
+inline nn::ForestBatch batch_of(const std::vector<std::vector<int32_t>>& sequences,
+                                const std::vector<size_t>& n_prompt) {
+  std::vector<nn::Sequence> all;
+  for (size_t i = 0; i < sequences.size(); ++i) all.push_back({sequences[i], n_prompt[i], 0, 0});
+  return nn::make_forests(all, {.max_tokens = 1 << 20, .share_prefixes = false})[0];
 }
 
 // Logits of one sequence, [T, V].
 inline at::Tensor logits_of(nn::Decoder& decoder, const std::vector<int32_t>& ids) {
   const nn::Sequence s{ids, ids.size(), 0, nn::rope_key(decoder.config(), std::ssize(ids))};
-  return decoder.logits(nn::pack_rows({&s, 1}, {.row_length = std::ssize(ids), .share_prefixes = false})[0]);
+  return decoder.logits(nn::make_forests({&s, 1}, {})[0]);
 }
 
-inline nn::RowBatch reference_batch(const Reference& reference) {
+inline nn::ForestBatch reference_batch(const Reference& reference) {
   std::vector<std::vector<int32_t>> sequences;
   std::vector<size_t> n_prompt;
   for (int i = 0; i < reference.n_examples(); ++i) {
     sequences.push_back(reference.ids(i));
     n_prompt.push_back(reference.n_prompt(i));
   }
-  return padded_batch(sequences, n_prompt);
+  return batch_of(sequences, n_prompt);
+}
+
+// Where asked, a line for the support table.
+inline void record_deviation(const fs::path& dir, const char* what, double deviation) {
+  const char* path = std::getenv("SLMCONV_INTEROP_TABLE");
+  if (path == nullptr) return;
+  std::ofstream(path, std::ios::app) << fmt::format("{{\"row\":\"{}\",\"{}\":{:.3e}}}\n", dir.filename().string(), what,
+                                                    deviation);
 }
 
 inline double relative_max(const at::Tensor& ours, const at::Tensor& theirs) {

@@ -43,6 +43,9 @@ class Reporter : public Progress {
   virtual void end_table() = 0;
   // Text result as it is (a rendered prompt, Markdown): only for commands whose result is text.
   virtual void text(std::string_view text) = 0;
+  // What a long step measures as it goes, {"message_type":"status", …} for programs, at most one a second unless
+  // `always`.
+  virtual void metrics(const json::object& /*fields*/, bool /*always*/) {}
   virtual void summary(std::string_view command, const Summary& summary) = 0;
   virtual void error(std::string_view command, const Error& error) = 0;
   virtual bool is_json() const = 0;

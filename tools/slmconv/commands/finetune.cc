@@ -12,7 +12,9 @@ struct Options {
   finetune::TaskChoice choice;
   finetune::TaskSettings settings;
   std::string base, dtype = "auto";
-  bool lora = false, dry_run = false;
+  bool lora = false, qlora = false, dry_run = false;
+  bool own_rate = false;  // --lr was given
+  std::string distil, teacher;
 };
 
 void say_left_out(int64_t n_tasks, Summary& summary) {
@@ -46,7 +48,8 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
                      {"steps", plan.n_steps},
                      {"tok/s", std::round(plan.tokens_per_s)},
                      {"min", plan.minutes},
-                     {"GB", static_cast<double>(plan.memory_bytes) / 1e9}};
+                     {"GB", static_cast<double>(plan.memory_bytes) / 1e9},
+                     {"sharing", std::round(plan.sharing * 100) / 100}};
     if (context.out->is_json())
       row["mask"] = plan.mask;
     else
@@ -72,12 +75,25 @@ Result<Summary> run_finetune(Context& context, Options options) {
   if (options.choice.tasks.empty() && !options.choice.all)
     return fail(ErrorCode::kUsage, "no task given",
                 "slmconv finetune --all --lora, or slmconv report tasks for their names");
-  if (!options.lora)
-    return fail(ErrorCode::kUsage, "no method given; this build trains LoRA adapters", "slmconv finetune --all --lora");
+  if (!options.lora && !options.qlora && !options.settings.full)
+    return fail(ErrorCode::kUsage, "no method given: --lora, --qlora or --full", "slmconv finetune --all --lora");
+  if (options.settings.full && !options.own_rate) options.settings.learning_rate = finetune::kFullRate;
+  options.settings.nf4 = options.qlora;
+  if (options.distil == "logits" && options.teacher.empty())
+    return fail(ErrorCode::kUsage, "--distill logits needs a teacher",
+                "--teacher DIR, or --distill sequence for the logged answers");
+  if (options.distil != "logits" && !options.teacher.empty())
+    return fail(ErrorCode::kUsage, "a teacher is asked for its logits only: --distill logits");
+  options.settings.distil = options.distil == "logits"     ? finetune::Distil::kLogits
+                            : options.distil == "sequence" ? finetune::Distil::kSequence
+                                                           : finetune::Distil::kNo;
+  options.settings.teacher = options.teacher;
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
   SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
-  const finetune::TaskContext task_context{*store, *context.clock, *context.out};
+  const finetune::TaskContext task_context{*store, *context.clock, *context.out, [&](const json::object& line) {
+                                             context.out->metrics(line, line.contains("validation_loss"));
+                                           }};
   if (options.dry_run) {
     SLM_TRY(const auto plans, finetune::plan_tasks(task_context, options.choice, options.settings));
     return show_plans(context, plans);
@@ -122,24 +138,46 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_flag("--all", o->choice.all,
                 "Every task that can be measured: text only where the truth of the calls that test it is kept, "
                 "one a session group");
-  sub->add_flag("--lora", o->lora, "Low-rank adapters");
+  auto* lora = sub->add_flag("--lora", o->lora, "Low-rank adapters");
+  auto* qlora =
+      sub->add_flag("--qlora", o->qlora, "Low-rank adapters over a base whose linears are quantised to 4 bits (NF4)")
+          ->excludes(lora);
+  auto* full =
+      sub->add_flag("--full", s.full, "All weights: the result is a model of its own")->excludes(lora)->excludes(qlora);
+  sub->add_option("--distill", o->distil,
+                  "sequence: learn the logged answers, as always; logits: also a teacher's distribution over each of "
+                  "their tokens")
+      ->check(CLI::IsMember({"sequence", "logits"}));
+  sub->add_option("--teacher", o->teacher, "Model directory whose tokens are those of the base")
+      ->type_name("DIR")
+      ->check(context.input(Context::Input::kFolder));
+  sub->add_option("--distill-weight", s.distil_share, "Share of the teacher in the loss")->check(CLI::Range(0.0, 1.0));
+  sub->add_option("--temperature", s.distil_temperature, "Softens both distributions")->check(CLI::Range(0.01, 100.0));
   sub->add_option("--base", o->base, "Model directory (default: what select chose)")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
-  sub->add_option("--rank", s.lora.rank, "LoRA rank")->check(CLI::Range(1, 4096));
+  sub->add_option("--rank", s.lora.rank, "LoRA rank")->check(CLI::Range(1, 4096))->excludes(full);
   sub->add_option("--alpha", s.lora.alpha, "LoRA alpha: the update is scaled by alpha/rank")
-      ->check(CLI::Range(1e-6, 1e6));
-  sub->add_option("--dropout", s.lora.dropout, "Dropout of the adapters' input")->check(CLI::Range(0.0, 0.95));
+      ->check(CLI::Range(1e-6, 1e6))
+      ->excludes(full);
+  sub->add_option("--dropout", s.lora.dropout, "Dropout of the adapters' input")
+      ->check(CLI::Range(0.0, 0.95))
+      ->excludes(full);
   sub->add_option("--targets", s.lora.targets, "Linears to adapt (default: all of the base)")
       ->delimiter(',')
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(nn::kLinearNames), std::end(nn::kLinearNames))));
-  sub->add_flag("--rslora", s.lora.rslora, "Scale by alpha/sqrt(rank)");
-  sub->add_flag("--dora", s.lora.dora, "Train the length of every weight row too (DoRA); vLLM can't serve it");
-  sub->add_option("--lr", s.learning_rate, "Peak learning rate")->check(CLI::Range(0.0, 1.0));
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(nn::kLinearNames), std::end(nn::kLinearNames))))
+      ->excludes(full);
+  sub->add_flag("--rslora", s.lora.rslora, "Scale by alpha/sqrt(rank)")->excludes(full);
+  sub->add_flag("--dora", s.lora.dora, "Train the length of every weight row too (DoRA); vLLM can't serve it")
+      ->excludes(full);
+  auto* rate = sub->add_option("--lr", s.learning_rate, "Peak learning rate; with --full unless given 2e-5")
+                   ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--warmup", s.warmup_ratio, "Share of the steps spent warming up")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--weight-decay", s.weight_decay, "AdamW weight decay")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--clip", s.clip_norm, "Largest gradient norm; 0: not clipped")->check(CLI::Range(0.0, 1e6));
   sub->add_option("--batch", s.batch, "Examples a step")->check(CLI::Range(1, 1 << 20));
+  sub->add_flag("--whole-sessions", s.whole_sessions,
+                "Keep a session's calls in one step: they share more, but a step sees fewer sessions");
   sub->add_option("--epochs", s.epochs, "Passes over the examples; the last step of each may be short")
       ->check(CLI::Range(1e-3, 1e6));
   sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say")->check(not_negative);
@@ -166,7 +204,10 @@ void add_finetune(CLI::App& app, Context& context) {
       "Examples:\n"
       "  slmconv --store store finetune --all --lora --dry-run  # minutes and memory; trains nothing\n"
       "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2");
-  context.on(sub, "finetune", [&context, o] { return run_finetune(context, *o); });
+  context.on(sub, "finetune", [&context, o, rate] {
+    o->own_rate = rate->count() > 0;
+    return run_finetune(context, *o);
+  });
 }
 
 }  // namespace slm::cli

@@ -1,4 +1,5 @@
-// `slmconv models export TASK --out DIR`: a task's sealed adapter as a plain PEFT directory.
+// `slmconv models export TASK --out PATH`: a task's sealed adapter as a plain PEFT directory, merged into its base, or
+// as GGUF for llama.cpp.
 #pragma once
 
 #include "command.h"

@@ -11,6 +11,7 @@ namespace {
 
 struct Options {
   std::string dir, file, adapter, schema, dtype = "auto", device = "cpu";
+  bool nf4 = false;
   model::GenerateOptions generate;
 };
 
@@ -45,6 +46,7 @@ Result<Summary> run_generate(Context& context, const Options& o) {
   SLM_TRY(engine.dtype, nn::parse_dtype(o.dtype));
   engine.device = o.device;
   engine.threads = context.globals.threads;
+  engine.nf4 = o.nf4;
   SLM_TRY(const auto model, model::Model::open(o.dir, engine));
   if (!o.adapter.empty()) {
     SLM_TRY(const auto files, read_adapter(o.adapter));
@@ -119,6 +121,7 @@ void add_models_generate(CLI::App& models, Context& context) {
   sub->add_option("--batch", g.batch, "Conversations decoded together")->check(CLI::PositiveNumber);
   sub->add_option("--dtype", o->dtype, "auto, float32, bfloat16");
   sub->add_option("--device", o->device, "cpu, cuda, cuda:N");
+  sub->add_flag("--nf4", o->nf4, "The base's linears in 4 bits, as a QLoRA needs them");
   context.on(sub, "models generate", [&context, o] { return run_generate(context, *o); });
 }
 

@@ -15,6 +15,7 @@ struct LogitsFlags {
   std::string dir, adapter, dtype = "auto", device = "cpu";
   std::vector<int32_t> ids;
   int top = 5;
+  bool nf4 = false;
 };
 
 Result<nn::AdapterFiles> read_adapter(const std::filesystem::path& dir) {
@@ -30,6 +31,7 @@ Result<Summary> run_logits(Context& context, const LogitsFlags& flags) {
   SLM_TRY(options.dtype, nn::parse_dtype(flags.dtype));
   options.device = flags.device;
   options.threads = context.globals.threads;
+  options.nf4 = flags.nf4;
   SLM_TRY(const auto engine, nn::Engine::load(flags.dir, options));
   if (!flags.adapter.empty()) {
     SLM_TRY(const auto files, read_adapter(flags.adapter));
@@ -78,6 +80,7 @@ void add_models_logits(CLI::App& models, Context& context) {
       ->check(context.input(Context::Input::kFolder));
   sub->add_option("--dtype", flags->dtype, "Of matrix products")->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
   sub->add_option("--device", flags->device, "cpu, cuda, cuda:1");
+  sub->add_flag("--nf4", flags->nf4, "The base's linears in 4 bits, as a QLoRA needs them");
   sub->add_option("--top", flags->top, "Tokens shown at each position")->check(CLI::Range(1, 1000));
   context.on(sub, "models logits", [&context, flags] { return run_logits(context, *flags); });
 }

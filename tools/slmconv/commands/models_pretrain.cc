@@ -78,10 +78,10 @@ void add_models_pretrain(CLI::App& models, Context& context) {
   sub->add_option("--out", flags->out, "Directory to write")->required();
   auto* steps = sub->add_option("--steps", o.n_steps, "Steps to train")->check(positive);
   sub->add_option("--tokens", o.n_tokens, "Tokens to train on, instead of --steps")->check(positive)->excludes(steps);
-  sub->add_option("--batch-tokens", o.batch_tokens, "Tokens of a step, padding included")->check(positive);
+  sub->add_option("--batch-tokens", o.batch_tokens, "Tokens of a step, at most")->check(positive);
   sub->add_option("--micro-tokens", o.micro_tokens, "Tokens computed at once; smaller takes less memory")
       ->check(positive);
-  sub->add_option("--length", o.length, "Tokens of a row; several lines share one, longer lines are left out")
+  sub->add_option("--length", o.length, "Tokens of a line; longer ones are left out")
       ->check(positive);
   sub->add_option("--prompt-loss", o.prompt_weight, "Weight of a prompt's tokens in the loss; a completion's weigh 1")
       ->check(CLI::Range(0.0, 1.0));

@@ -23,6 +23,14 @@ class JsonReporter final : public Reporter {
     status(done, note);
   }
   void finish() override {}
+  void metrics(const json::object& fields, bool always) override {
+    const double now_s = o_.clock->monotonic_s();
+    if (o_.quiet || (!always && now_s - last_metrics_s_ < 1.0)) return;
+    last_metrics_s_ = now_s;
+    json::object line{{"message_type", "status"}};
+    for (const auto& item : fields) line[item.key()] = item.value();
+    print(line);
+  }
   void note(std::string_view line) override {
     if (!o_.quiet) print({{"message_type", "status"}, {"note", line}});
   }
@@ -70,7 +78,7 @@ class JsonReporter final : public Reporter {
   ReporterOptions o_;
   std::string label_;
   uint64_t total_ = 0;
-  double last_s_ = 0;
+  double last_s_ = 0, last_metrics_s_ = -1;
 };
 
 }  // namespace
