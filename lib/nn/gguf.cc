@@ -1,11 +1,7 @@
 #include "nn/gguf.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -14,6 +10,7 @@
 
 #include "core/file.h"
 #include "core/utf8.h"
+#include "nn/mapped_file.h"
 
 namespace slm::nn {
 
@@ -240,25 +237,11 @@ std::optional<uint64_t> gguf_tensor_bytes(GgmlType type, const std::vector<int64
 }
 
 Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail(errno_error(path, "opening"));
-  struct stat info {};
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return bad(path.string(), "not a regular file");
-  }
-  const auto size = static_cast<size_t>(info.st_size);
+  SLM_TRY(auto map, map_file(path));
   GgufFile out;
   out.name_ = path.string();
-  if (size == 0) {
-    ::close(fd);
-    return bad(out.name_, "truncated: 0 bytes, a GGUF file has at least 24");
-  }
-  void* map = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  ::close(fd);
-  if (map == MAP_FAILED) return fail(errno_error(path, "mapping"));
-  out.owner_ = std::shared_ptr<const void>(map, [size](const void* p) { munmap(const_cast<void*>(p), size); });
-  SLM_CHECK(out.index({static_cast<const uint8_t*>(map), size}));
+  out.owner_ = std::move(map.owner);
+  SLM_CHECK(out.index(map.bytes));
   return out;
 }
 

@@ -23,6 +23,7 @@ class FakeCodec : public model::Codec {
   std::string decode_text(std::span<const int32_t>, bool) const override { return {}; }
   std::span<const int32_t> end_ids() const override { return {}; }
   int32_t n_ids() const override { return 256; }
+  std::shared_ptr<const model::Vocabulary> vocabulary() const override { return nullptr; }
 };
 
 class FakeEngine : public nn::Engine {

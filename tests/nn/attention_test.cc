@@ -37,29 +37,25 @@ nn::ForestBatch forest(Prng& prng) {
   return nn::make_forests(all, {1 << 20})[0];
 }
 
+nn::AttentionContext context_of(const nn::ForestBatch& batch, const Case& c, at::ScalarType type) {
+  const nn::RopeConfig rope;
+  const auto table = nn::rope_table(&rope, c.shape.rotated, 0, 512, type);
+  return {table.cos, table.sin, at::tensor(batch.positions, at::kInt), c.window, nn::forest_paths(batch)};
+}
+
 TEST_P(AttentionTest, TilesEqualPlainOperations) {
-  const auto& [name, shape, window] = GetParam();
+  const auto& shape = GetParam().shape;
   Prng prng(4);
   const auto batch = forest(prng);
-  nn::AttentionContext c;
-  c.window = window;
-  c.paths = nn::forest_paths(batch);
-  c.rows = at::tensor(batch.positions, at::kInt);
-  const nn::RopeConfig rope;
-  const auto table = nn::rope_table(&rope, shape.rotated, 0, 512, at::kDouble);
-
   at::Tensor qkv = at::empty({batch.size(), shape.width()}, at::kDouble),
              d = at::empty({batch.size(), shape.n_heads * shape.head_dim}, at::kDouble);
   for (const auto* t : {&qkv, &d})
     for (int64_t i = 0; i < t->numel(); ++i) t->data_ptr<double>()[i] = prng.normal();
-  c.cos = table.cos;
-  c.sin = table.sin;
   at::Tensor exact = qkv.clone().requires_grad_(true);
-  const auto want = nn::attention_plain(exact, c, shape);
+  const auto want = nn::attention_plain(exact, context_of(batch, GetParam(), at::kDouble), shape);
   want.out.backward(d);
 
-  c.cos = table.cos.to(at::kFloat);
-  c.sin = table.sin.to(at::kFloat);
+  const auto c = context_of(batch, GetParam(), at::kFloat);
   for (const auto type : {at::kFloat, at::kBFloat16}) {
     at::Tensor x = qkv.to(type).requires_grad_(true);
     if (!nn::has_attention_tiles(x, shape)) continue;
@@ -83,17 +79,10 @@ TEST_P(AttentionTest, TilesEqualPlainOperations) {
 }
 
 TEST_P(AttentionTest, ThreadsDoNotChangeABit) {
-  const auto& [name, shape, window] = GetParam();
+  const auto& shape = GetParam().shape;
   Prng prng(4);
   const auto batch = forest(prng);
-  nn::AttentionContext c;
-  c.window = window;
-  c.paths = nn::forest_paths(batch);
-  c.rows = at::tensor(batch.positions, at::kInt);
-  const nn::RopeConfig rope;
-  const auto table = nn::rope_table(&rope, shape.rotated, 0, 512, at::kFloat);
-  c.cos = table.cos;
-  c.sin = table.sin;
+  const auto c = context_of(batch, GetParam(), at::kFloat);
   at::manual_seed(1);
   const at::Tensor qkv = at::randn({batch.size(), shape.width()}),
                    d = at::randn({batch.size(), shape.n_heads * shape.head_dim});
@@ -115,7 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"grouped", {9, 3, 64, 64, 0.125}, 0}, Case{"window", {4, 2, 16, 16, 0.25}, 70},
                       Case{"narrow_window", {2, 2, 32, 32, 0.2}, 3}, Case{"one_head_for_all", {8, 1, 24, 24, 0.3}, 0},
                       Case{"partly_turned", {3, 3, 80, 32, 0.1}, 0}, Case{"large_group", {70, 1, 8, 8, 0.3}, 0}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace slm::testing

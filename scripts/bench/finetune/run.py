@@ -180,7 +180,7 @@ def main():
                                    "… a row a conversation, autocast, `logits_to_keep`": peer(conversations, "autocast-keep"),
                                    "slmconv": ours(calls, "shared")}, args.runs)
                 n_tokens = [sum(len(call["ids"]) for call in step["calls"]) for step in by_call]
-                out += table("**Agent sessions (tau-bench airline), two whole ones a step**", results, n_tokens, gemm,
+                out += table("**Agent sessions (tau-bench airline), two whole ones a step (`--whole-sessions`)**", results, n_tokens, gemm,
                              "transformers + peft, a row a call, autocast, `logits_to_keep`")
             else:
                 print(f"skipped logs: {DATA} isn't there", file=sys.stderr)
