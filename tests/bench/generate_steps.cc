@@ -52,9 +52,8 @@ Status run(const std::vector<std::string>& args) {
   }
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const json::object line{{"seconds", std::move(seconds)},
-                          {"last", std::move(answers)},
-                          {"peak_bytes", usage.ru_maxrss * 1024}};
+  const json::object line{
+      {"seconds", std::move(seconds)}, {"last", std::move(answers)}, {"peak_bytes", usage.ru_maxrss * 1024}};
   std::puts(json::serialize(line).c_str());
   return {};
 }

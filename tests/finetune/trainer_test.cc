@@ -127,9 +127,7 @@ TEST_F(TrainerTest, ResumingEqualsGoingOnBitForBit) {
     const auto validation = noise();
     std::vector<uint32_t> sessions;  // of up to four calls
     for (uint32_t i = 0; i < 25; ++i) sessions.push_back(i / 4);
-    const auto source_of = [&] {
-      return finetune::ShuffledSource(counting(25), sessions, {.batch = 8, .seed = 6});
-    };
+    const auto source_of = [&] { return finetune::ShuffledSource(counting(25), sessions, {.batch = 8, .seed = 6}); };
     const auto follow = [&](Trainer& trainer, std::vector<std::string>& steps, std::vector<Bytes>* checkpoints) {
       TrainHooks hooks;
       hooks.on_step = [&](const finetune::StepReport& r) {

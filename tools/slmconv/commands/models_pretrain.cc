@@ -81,8 +81,7 @@ void add_models_pretrain(CLI::App& models, Context& context) {
   sub->add_option("--batch-tokens", o.batch_tokens, "Tokens of a step, at most")->check(positive);
   sub->add_option("--micro-tokens", o.micro_tokens, "Tokens computed at once; smaller takes less memory")
       ->check(positive);
-  sub->add_option("--length", o.length, "Tokens of a line; longer ones are left out")
-      ->check(positive);
+  sub->add_option("--length", o.length, "Tokens of a line; longer ones are left out")->check(positive);
   sub->add_option("--prompt-loss", o.prompt_weight, "Weight of a prompt's tokens in the loss; a completion's weigh 1")
       ->check(CLI::Range(0.0, 1.0));
   sub->add_option("--lr", o.rate, "Peak learning rate")->check(CLI::Range(0.0, 1.0));
