@@ -48,7 +48,7 @@ struct Setting {
 
 struct Examples {
   std::vector<nn::Sequence> sequences;
-  std::vector<uint32_t> sessions;  // of each sequence
+  std::vector<uint32_t> sessions;  // session group of each sequence
   int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
   std::map<std::string, int64_t> dropped;
   std::string digest;  // of the rows asked for
@@ -152,9 +152,8 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
   Examples out;
   out.n_in = static_cast<int64_t>(rows.size());
   SLM_TRY(out.digest, setting.view.digest(context.store, rows));
-  std::unordered_map<std::string, uint32_t> known;
   const auto context_length = static_cast<size_t>(base.config.max_positions);
-  SLM_CHECK(setting.view.load(context.store, rows, "finetune", [&](uint32_t, Call& call) -> Status {
+  SLM_CHECK(setting.view.load(context.store, rows, "finetune", [&](uint32_t row, Call& call) -> Status {
     const json::object* answer = answer_of(call.body);
     if (answer == nullptr) {
       ++out.dropped["no_answer"];
@@ -180,8 +179,7 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
     out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
     const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
     out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key});
-    const std::string& session = call.meta.session.empty() ? call.meta.id.hex() : call.meta.session;
-    out.sessions.push_back(known.try_emplace(session, static_cast<uint32_t>(known.size())).first->second);
+    out.sessions.push_back(setting.view.rows()[row].group);
     return {};
   }));
   return out;
@@ -197,6 +195,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty()) return data;
   if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
+  if (!settings.whole_sessions) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
   data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
   data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);

@@ -99,6 +99,28 @@ class FinetuneTasks : public testing::Test {
   std::map<std::string, score::TaskKind> kinds_;
 };
 
+TEST_F(FinetuneTasks, WholeSessionsAStepOnlyWhenAskedFor) {
+  for (int i = 0; i < 40; ++i) {
+    Call call = make(kRouter, fmt::format("{} case {}", i % 2 ? "parcel late" : "bill wrong", i),
+                     i % 2 ? "shipping" : "billing", i);
+    call.meta.session = fmt::format("session {}", i / 4);
+    call.meta.split = i / 4 == 0 ? "validation" : i / 4 == 1 ? "test" : "train";
+    add(std::move(call));
+  }
+  cluster();
+  auto s = settings();
+  s.batch = 6;
+  s.epochs = 1;
+  for (const bool whole : {false, true}) {
+    s.whole_sessions = whole;
+    const auto plans = plan(s);
+    ASSERT_TRUE(plans) << plans.error().message;
+    EXPECT_EQ(plans->front().n_examples, 32);
+    EXPECT_EQ(plans->front().n_steps, whole ? 8 : 6) << "a session of four a step, or six calls";
+    EXPECT_GT(plans->front().sharing, 1);
+  }
+}
+
 TEST_F(FinetuneTasks, CallsThatTheTemplateRefusesAreLeftOutAndCounted) {
   add_router(4);  // 10 of 40; on the training side (i % 10 ≥ 4): 4, 8, 16, 24, 28, 36 of 24
   cluster();
