@@ -8,6 +8,7 @@
 #include <map>
 
 #include "nn/decoder.h"
+#include "nn/heap.h"
 
 namespace slm::nn {
 
@@ -44,7 +45,10 @@ Result<Tensor> tensor_of(const TensorView& view) {
   return out;
 }
 
-Decoder::Decoder(ModelConfig config, Options options) : config_(std::move(config)), options_(options) { allocate(); }
+Decoder::Decoder(ModelConfig config, Options options) : config_(std::move(config)), options_(options) {
+  keep_freed_memory();
+  allocate();
+}
 
 void Decoder::allocate() {
   const auto& c = config_;
