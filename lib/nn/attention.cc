@@ -117,7 +117,7 @@ std::shared_ptr<const ForestPaths> forest_paths(const ForestBatch& batch) {
 }
 
 bool has_attention_tiles(const Tensor& qkv, const AttentionShape& s) {
-  return has_kernel(qkv) && s.softcap == 0 && s.head_dim % 2 == 0 && (!is_bf16(qkv) || cpu_has_bf16());
+  return has_kernel(qkv) && s.head_dim % 2 == 0 && (!is_bf16(qkv) || cpu_has_bf16());
 }
 
 AttentionParts attention_plain(const Tensor& qkv, const AttentionContext& c, const AttentionShape& s) {
@@ -161,7 +161,7 @@ Tensor attend_cached(const Tensor& qkv, const AttentionContext& context, const A
                      const std::vector<int64_t>& lengths, Tensor& keys, Tensor& values) {
   const int64_t n = qkv.size(0), group = s.n_heads / s.n_kv, capacity = keys.size(2), window = context.window;
   const int64_t longest = *std::max_element(lengths.begin(), lengths.end()) + 1;
-  if (!has_kernel(qkv) || s.softcap > 0) {
+  if (!has_kernel(qkv)) {
     const Split x = split_plain(qkv, context, s);
     const auto options = at::TensorOptions().dtype(at::kLong).device(qkv.device());
     const Tensor at_new = at::tensor(lengths, at::kLong).to(qkv.device()), rows = at::arange(n, options);
@@ -186,8 +186,9 @@ Tensor attend_cached(const Tensor& qkv, const AttentionContext& context, const A
       std::memcpy(shifted(values, end - s.head_dim), shifted(rotated, q + (s.n_heads + s.n_kv + head) * s.head_dim),
                   bytes);
       kernels().attend_one(shifted(rotated, q + head * group * s.head_dim), shifted(keys, end - seen * s.head_dim),
-                           shifted(values, end - seen * s.head_dim), group, seen, s.head_dim, scratch.data(),
-                           shifted(out, j * group * s.head_dim), is_bf16(qkv));
+                           shifted(values, end - seen * s.head_dim), group, seen, s.head_dim,
+                           static_cast<float>(s.softcap), scratch.data(), shifted(out, j * group * s.head_dim),
+                           is_bf16(qkv));
     }
   });
   return out;

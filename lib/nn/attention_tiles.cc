@@ -203,7 +203,7 @@ class Tiles {
   const T* key(int64_t token, int64_t head) const { return x_ + token * s_.width() + (s_.n_heads + head) * d_; }
   const T* value(int64_t token, int64_t head) const { return key(token, head) + s_.n_kv * d_; }
   QueryTile queries(const Tile& tile) const {
-    return {paths_.positions.data() + tile.first, tile.n_tokens, group_, window_};
+    return {paths_.positions.data() + tile.first, tile.n_tokens, group_, window_, static_cast<float>(s_.softcap)};
   }
   // Columns computed of a block: few sizes, too.
   static int64_t columns(const KeyBlock& block) { return round_up(block.length, 16); }

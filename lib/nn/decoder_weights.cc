@@ -8,7 +8,7 @@
 #include <map>
 
 #include "nn/decoder.h"
-#include "nn/heap.h"
+#include "nn/process_memory.h"
 
 namespace slm::nn {
 
@@ -46,7 +46,7 @@ Result<Tensor> tensor_of(const TensorView& view) {
 }
 
 Decoder::Decoder(ModelConfig config, Options options) : config_(std::move(config)), options_(options) {
-  keep_freed_memory();
+  settle_process_memory();
   allocate();
 }
 

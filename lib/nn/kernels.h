@@ -22,10 +22,11 @@ struct KeyBlock {
   int32_t token, length, position;  // the first token, how many, the first one's position
 };
 // Queries of consecutive tokens, `group` rows a token. A query at position p sees keys at (p − window, p]; window 0:
-// all up to p.
+// all up to p. Scores are capped: cap · tanh(score / cap); cap 0: not.
 struct QueryTile {
   const int32_t* positions;
   int64_t n_tokens, group, window;
+  float cap;
   int64_t n_rows() const { return n_tokens * group; }
 };
 
@@ -57,12 +58,12 @@ struct Kernels {
   // rows [n, width] → their transpose [width, n_out], plain; zeros after n. n_out a multiple of 32.
   void (*transposed)(const void* rows, int64_t n, int64_t width, void* out, int64_t n_out, bool bf);
 
-  // Scores of a tile by blocks [n_blocks, stride rows, kBlock] → exp(score − the row's largest), zero where not seen;
-  // sum[row]; lse[row] = log Σ exp(score), may be null.
-  void (*tile_softmax)(const float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile,
-                       int64_t stride, void* p, float* sum, float* lse, bool bf);
-  // One block [rows, kBlock]: p = exp(score − lse), ds = p · (dp − delta). ds plain; p and ds also in pairs of rows, up
-  // to the even n_paired rows, zeros after the last.
+  // Scores of a tile by blocks [n_blocks, stride rows, kBlock], which are capped in place → exp(score − the row's
+  // largest), zero where not seen; sum[row]; lse[row] = log Σ exp(score), may be null.
+  void (*tile_softmax)(float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile, int64_t stride,
+                       void* p, float* sum, float* lse, bool bf);
+  // One block [rows, kBlock]: p = exp(capped score − lse), ds = p · (dp − delta) · slope of the cap. ds plain; p and ds
+  // also in pairs of rows, up to the even n_paired rows, zeros after the last.
   void (*tile_softmax_backward)(const float* scores, const float* dp, const KeyBlock& block, const QueryTile& tile,
                                 const float* lse, const float* delta, void* ds, void* p_pairs, void* ds_pairs,
                                 int64_t n_paired, bool bf);
@@ -78,9 +79,9 @@ struct Kernels {
                           int64_t* hits, bool bf);
 
   // One query a head against `length` cached keys and values: q [G, D] scaled; keys, values [length, D] → out [G, D].
-  // scratch: length floats.
+  // cap as in QueryTile; scratch: length floats.
   void (*attend_one)(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
-                     int64_t head_dim, float* scratch, void* out, bool bf);
+                     int64_t head_dim, float cap, float* scratch, void* out, bool bf);
 
   // Decoupled-decay Adam on n values; step_size and decay are already multiplied by the learning rate.
   void (*adamw)(float* w, const float* grad, float* m, float* v, int64_t n, const struct AdamStep& step);

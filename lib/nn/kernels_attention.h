@@ -148,8 +148,11 @@ SLM_INLINE Seen seen_of(const KeyBlock& block, const QueryTile& tile, int64_t to
 }
 
 template <class T>
-void tile_softmax_t(const float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile,
-                    int64_t stride, void* p, float* sum, float* lse) {
+void tile_softmax_t(float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile, int64_t stride,
+                    void* p, float* sum, float* lse) {
+  if (tile.cap > 0)
+    for (int64_t i = 0; i < n_blocks * stride * kBlock; i += kLanes)
+      store_f(scores + i, capped(load_f(scores + i), tile.cap));
   for (int64_t r = 0; r < tile.n_rows(); ++r) {
     const int64_t token = r / tile.group;
     F most = splat(-3.0e38f);
@@ -213,8 +216,13 @@ void tile_softmax_backward_t(const float* scores, const float* dp, const KeyBloc
         const int64_t row = r + k;
         const Seen s = seen_of(block, tile, row / tile.group);
         if (s.lo < i + kLanes && s.hi > i) {
-          p[k] = exp_f(load_f(scores + row * kBlock + i) - lse[row]);
-          d[k] = p[k] * (load_f(dp + row * kBlock + i) - delta[row]);
+          F score = load_f(scores + row * kBlock + i), slope = splat(1.0f);
+          if (tile.cap > 0) {
+            score = capped(score, tile.cap);
+            slope -= score * score * (1 / (tile.cap * tile.cap));
+          }
+          p[k] = exp_f(score - lse[row]);
+          d[k] = p[k] * (load_f(dp + row * kBlock + i) - delta[row]) * slope;
           if (s.lo > i || s.hi < i + kLanes) {
             const I at_key = lane + static_cast<int32_t>(i);
             const I in = (at_key >= static_cast<int32_t>(s.lo)) & (at_key < static_cast<int32_t>(s.hi));

@@ -168,9 +168,11 @@ SLM_INLINE float exp_in_place(float* s, int64_t length, float m) {
   return 1.0f / sum_lanes(sum);
 }
 
+SLM_INLINE float capped_1(float x, float cap) { return cap > 0 ? capped(splat(x), cap)[0] : x; }
+
 // One head whose width is C vectors: query and sums stay in registers.
 template <class T, int C>
-void attend_head(const void* q, const void* keys, const void* values, int64_t length, float* s, void* out) {
+void attend_head(const void* q, const void* keys, const void* values, int64_t length, float cap, float* s, void* out) {
   constexpr int64_t kWidth = C * kLanes;
   F query[C], acc[C];
   for (int c = 0; c < C; ++c) {
@@ -181,7 +183,7 @@ void attend_head(const void* q, const void* keys, const void* values, int64_t le
   for (int64_t t = 0; t < length; ++t) {
     F dot = query[0] * T::load(keys, t * kWidth);
     for (int c = 1; c < C; ++c) dot += query[c] * T::load(keys, t * kWidth + c * kLanes);
-    s[t] = sum_lanes(dot);
+    s[t] = capped_1(sum_lanes(dot), cap);
     m = s[t] > m ? s[t] : m;
   }
   const float scale = exp_in_place(s, length, m);
@@ -191,8 +193,8 @@ void attend_head(const void* q, const void* keys, const void* values, int64_t le
 }
 
 template <class T>
-void attend_head_any(const void* q, const void* keys, const void* values, int64_t length, int64_t head_dim, float* s,
-                     void* out) {
+void attend_head_any(const void* q, const void* keys, const void* values, int64_t length, int64_t head_dim, float cap,
+                     float* s, void* out) {
   float m = -3.0e38f;
   for (int64_t t = 0; t < length; ++t) {
     F dot{};
@@ -200,7 +202,7 @@ void attend_head_any(const void* q, const void* keys, const void* values, int64_
       const int64_t n = lanes_left(i, head_dim);
       dot += load_n<T>(q, i, n) * load_n<T>(at<T>(keys, t * head_dim), i, n);
     }
-    s[t] = sum_lanes(dot);
+    s[t] = capped_1(sum_lanes(dot), cap);
     m = s[t] > m ? s[t] : m;
   }
   const float scale = exp_in_place(s, length, m);
@@ -214,22 +216,22 @@ void attend_head_any(const void* q, const void* keys, const void* values, int64_
 
 template <class T>
 void attend_one_t(const void* q, const void* keys, const void* values, int64_t group, int64_t length, int64_t head_dim,
-                  float* scratch, void* out) {
+                  float cap, float* scratch, void* out) {
   for (int64_t g = 0; g < group; ++g) {
     const void* qg = at<T>(q, g * head_dim);
     void* og = at<T>(out, g * head_dim);
     switch (head_dim) {
       case 32:
-        attend_head<T, 2>(qg, keys, values, length, scratch, og);
+        attend_head<T, 2>(qg, keys, values, length, cap, scratch, og);
         break;
       case 64:
-        attend_head<T, 4>(qg, keys, values, length, scratch, og);
+        attend_head<T, 4>(qg, keys, values, length, cap, scratch, og);
         break;
       case 128:
-        attend_head<T, 8>(qg, keys, values, length, scratch, og);
+        attend_head<T, 8>(qg, keys, values, length, cap, scratch, og);
         break;
       default:
-        attend_head_any<T>(qg, keys, values, length, head_dim, scratch, og);
+        attend_head_any<T>(qg, keys, values, length, head_dim, cap, scratch, og);
     }
   }
 }
@@ -277,8 +279,8 @@ static void rotate(const void* qkv, const float* cos, const float* sin, const in
 static void block_columns(const void* rows, int64_t stride, int64_t n, int64_t width, void* out, bool bf) {
   bf ? block_columns_t<BFloat16>(rows, stride, n, width, out) : block_columns_t<Float32>(rows, stride, n, width, out);
 }
-static void tile_softmax(const float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile,
-                         int64_t stride, void* p, float* sum, float* lse, bool bf) {
+static void tile_softmax(float* scores, const KeyBlock* blocks, int64_t n_blocks, const QueryTile& tile, int64_t stride,
+                         void* p, float* sum, float* lse, bool bf) {
   bf ? tile_softmax_t<BFloat16>(scores, blocks, n_blocks, tile, stride, p, sum, lse)
      : tile_softmax_t<Float32>(scores, blocks, n_blocks, tile, stride, p, sum, lse);
 }
@@ -302,9 +304,9 @@ static double cross_entropy(void* logits, const int32_t* targets, const float* w
             : cross_entropy_t<Float32>(logits, targets, weights, n_rows, vocab, hits);
 }
 static void attend_one(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
-                       int64_t head_dim, float* scratch, void* out, bool bf) {
-  bf ? attend_one_t<BFloat16>(q, keys, values, group, length, head_dim, scratch, out)
-     : attend_one_t<Float32>(q, keys, values, group, length, head_dim, scratch, out);
+                       int64_t head_dim, float cap, float* scratch, void* out, bool bf) {
+  bf ? attend_one_t<BFloat16>(q, keys, values, group, length, head_dim, cap, scratch, out)
+     : attend_one_t<Float32>(q, keys, values, group, length, head_dim, cap, scratch, out);
 }
 
 }  // namespace SLM_ISA

@@ -19,14 +19,8 @@ constexpr int64_t kNormRows = 1024;
 // decoder.cc: prompt tokens computed at once. engine.cc: room in a new cache, and how it grows.
 constexpr int64_t kPrefillTokens = 16384;
 constexpr int64_t kSpareTokens = 64;
-// malloc gives blocks beyond this their own pages, which go back when freed (glibc's DEFAULT_MMAP_THRESHOLD_MAX).
-// Smaller ones come from the heap, which holds on to gaps between blocks of other sizes.
-constexpr int64_t kOwnPages = int64_t{32} << 20;
-
-// attention.cc, attend_plain: models that cap the scores hold them this many times, however large (raw, capped, masked,
-// as probabilities).
-constexpr int64_t kPlainScores = 4;
-bool plain_attention(const ModelConfig& c) { return c.attention_softcap > 0; }
+// process_memory.h: compiled matrix products, when as many as are kept have been made.
+constexpr int64_t kCompiledBytes = 130'000'000;
 
 int64_t dtype_size(DType dtype) {
   if (dtype == DType::kAuto) return cpu_has_bf16() ? 2 : 4;
@@ -76,8 +70,7 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   // queries, keys and values plain, turned and packed, attention's output twice; then either scores or the products of
   // the feed-forward part with the next residual.
   const int64_t tokens = std::min(batch * context, std::max(kPrefillTokens, context));
-  const int64_t scores = plain_attention(c) ? kPlainScores * tokens * context * c.n_heads * size
-                                            : kTileThreads * kTileRows * context * kTileValueBytes;
+  const int64_t scores = kTileThreads * kTileRows * context * kTileValueBytes;
   const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + 2 * (q + 2 * kv) + 2 * kv + 2 * q));
   const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
   const int64_t prefill = cache(batch * (context + kSpareTokens)) + layer;
@@ -118,7 +111,6 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
     int64_t bytes, count;
   };
   const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0;
-  const int64_t scores = plain_attention(c) ? tokens * c.n_heads * shape.longest * size : 0;
   const Kept kept[] = {{4 * tokens * w, 2},                // the residual stream
                        {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
                        {size * tokens * (q + 2 * kv), 1},  // turned
@@ -126,29 +118,20 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
                        {4 * tokens * c.n_heads, 1},
                        {size * tokens * 2 * f, 1},  // gate and up
                        {size * tokens * f, 1 + drop},
-                       {size * tokens * r, 7},                        // of the adapters, between A and B
-                       {size * tokens * linears.rows, dora ? 1 : 0},  // the linears' outputs before they are scaled
-                       {scores, kPlainScores}};
-  int64_t from_heap = 0;
-  for (const auto& [bytes, count] : kept) {
-    out.activation_bytes += c.n_layers * bytes * count;
-    if (bytes <= kOwnPages) from_heap += c.n_layers * bytes * count;
-  }
+                       {size * tokens * r, 7},                         // of the adapters, between A and B
+                       {size * tokens * linears.rows, dora ? 1 : 0}};  // the linears' outputs before they are scaled
+  for (const auto& [bytes, count] : kept) out.activation_bytes += c.n_layers * bytes * count;
   // On top, the last layer's way back (feed-forward part or attention), or before it the loss.
   // Attention: the gradient, keys and values packed thrice, their gradients' sums in float32, where paths part twice.
-  const int64_t attention_back =
-      plain_attention(c) ? kPlainScores * scores : tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
+  const int64_t attention_back = tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
   const int64_t back = tokens * (8 * w + 2 * w * size) + std::max(tokens * size * 4 * f, attention_back);
   const int64_t loss = std::min(tokens, kLossRows) * c.vocab_size * size + tokens * w * (8 + 2 * size);
   const int64_t head_gradients = lora ? 0 : 8 * c.vocab_size * w;
   const int64_t on_top = std::max(back, loss) + head_gradients;
   out.activation_bytes += on_top;
-  if (size * tokens * 2 * f <= kOwnPages) from_heap += on_top;
-  // Micro-batches of other lengths leave gaps of other sizes: over a long run the heap comes to hold about as much
-  // again as lives in it (measured: 0.6 to 1.0).
-  out.heap_bytes = from_heap;
+  out.compiled_bytes = kCompiledBytes;
   out.total_bytes = kProcessBytes + out.weight_bytes + out.adapter_bytes + out.optimiser_bytes + out.activation_bytes +
-                    out.heap_bytes;
+                    out.compiled_bytes;
   return out;
 }
 

@@ -32,8 +32,8 @@ struct TrainShape {
 };
 struct TrainPlan {
   int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0;
-  int64_t heap_bytes = 0;   // what the allocator comes to hold beside that over a long run
-  int64_t total_bytes = 0;  // with the process
+  int64_t compiled_bytes = 0;  // matrix products compiled for the shapes that a long run meets
+  int64_t total_bytes = 0;     // with the process
   int64_t n_adapter_parameters = 0;
 };
 TrainPlan plan_train(const ModelConfig& config, DType dtype, const TrainShape& shape);

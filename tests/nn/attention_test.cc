@@ -103,7 +103,8 @@ INSTANTIATE_TEST_SUITE_P(
     Shapes, AttentionTest,
     ::testing::Values(Case{"grouped", {9, 3, 64, 64, 0.125}, 0}, Case{"window", {4, 2, 16, 16, 0.25}, 70},
                       Case{"narrow_window", {2, 2, 32, 32, 0.2}, 3}, Case{"one_head_for_all", {8, 1, 24, 24, 0.3}, 0},
-                      Case{"partly_turned", {3, 3, 80, 32, 0.1}, 0}, Case{"large_group", {70, 1, 8, 8, 0.3}, 0}),
+                      Case{"partly_turned", {3, 3, 80, 32, 0.1}, 0}, Case{"large_group", {70, 1, 8, 8, 0.3}, 0},
+                      Case{"capped", {6, 2, 32, 32, 0.5, 1.5}, 0}, Case{"capped_window", {2, 2, 16, 16, 0.5, 0.7}, 70}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

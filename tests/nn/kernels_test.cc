@@ -188,16 +188,23 @@ TEST_P(KernelTest, TileSoftmaxAndItsGradient) {
   const std::vector<KeyBlock> blocks{{0, 64, 0}, {64, 37, 64}, {140, 5, 101}};
   const std::vector<int32_t> positions{101, 103};
   const int64_t n_rows = 4, stride = 6, n_paired = 32;
-  for (const int64_t window : {0, 1, 30, 64}) {
-    const QueryTile tile{positions.data(), 2, 2, window};
+  for (const auto& [window, cap] :
+       {std::pair{0, 0.0f}, std::pair{1, 0.0f}, std::pair{30, 0.0f}, std::pair{64, 0.0f}, std::pair{30, 2.5f}}) {
+    const QueryTile tile{positions.data(), 2, 2, window, cap};
     const auto size = static_cast<size_t>(3 * stride * kBlock);
     auto scores = floats(size);
     const auto dp = floats(size);
     for (size_t i = 0; i < 10; ++i) scores[i] = 90.0f;
+    auto raw = scores;
     Array p(size, bf);
     std::vector<float> sum(4), lse(4), delta(4);
     k->tile_softmax(scores.data(), blocks.data(), 3, tile, stride, p.data(), sum.data(), lse.data(), bf);
     std::vector<std::vector<double>> want(4, std::vector<double>(3 * kBlock));
+    if (cap > 0)
+      for (size_t i = 0; i < size; ++i) {
+        near(scores[i], cap * std::tanh(static_cast<double>(raw[i]) / cap));
+        scores[i] = static_cast<float>(cap * std::tanh(static_cast<double>(raw[i]) / cap));
+      }
     for (int64_t r = 0; r < n_rows; ++r) {
       const int32_t position = positions[static_cast<size_t>(r / 2)];
       double most = -1e30, total = 0;
@@ -225,7 +232,7 @@ TEST_P(KernelTest, TileSoftmaxAndItsGradient) {
     for (size_t b = 0; b < 3; ++b) {
       const size_t at = b * static_cast<size_t>(stride) * kBlock;
       Array ds(static_cast<size_t>(n_paired * kBlock), bf), p_pairs(ds), ds_pairs(ds);
-      k->tile_softmax_backward(scores.data() + at, dp.data() + at, blocks[b], tile, lse.data(), delta.data(), ds.data(),
+      k->tile_softmax_backward(raw.data() + at, dp.data() + at, blocks[b], tile, lse.data(), delta.data(), ds.data(),
                                p_pairs.data(), ds_pairs.data(), n_paired, bf);
       for (int64_t r = 0; r < n_paired; ++r)
         for (int64_t i = 0; i < kBlock; ++i) {
@@ -233,7 +240,8 @@ TEST_P(KernelTest, TileSoftmaxAndItsGradient) {
           const auto pair = bf ? static_cast<size_t>(r / 2 * 2 * kBlock + 2 * i + r % 2) : plain;
           const auto row = static_cast<size_t>(r);
           const double wp = r < n_rows ? want[row][b * kBlock + static_cast<size_t>(i)] : 0;
-          const double wd = r < n_rows ? wp * (dp[at + plain] - delta[row]) : 0;
+          const double of_cap = cap > 0 && r < n_rows ? scores[at + plain] / cap : 0;
+          const double wd = r < n_rows ? wp * (dp[at + plain] - delta[row]) * (1 - of_cap * of_cap) : 0;
           near(p_pairs.at(pair), wp);
           near(ds_pairs.at(pair), wd);
           if (r < n_rows) near(ds.at(plain), wd);
@@ -298,12 +306,13 @@ TEST_P(KernelTest, OneQueryAgainstTheCache) {
   for (const int64_t head_dim : {12, 32, 64, 128})
     for (const int64_t length : {1, 15, 33}) {
       const int64_t group = 2;
+      const float cap = length == 15 ? 0.5f : 0.0f;
       auto q = random(static_cast<size_t>(group * head_dim), 0.3),
            keys = random(static_cast<size_t>(length * head_dim)),
            values = random(static_cast<size_t>(length * head_dim));
       std::vector<float> scratch(static_cast<size_t>(length));
       Array out(static_cast<size_t>(group * head_dim), bf);
-      k->attend_one(q.data(), keys.data(), values.data(), group, length, head_dim, scratch.data(), out.data(), bf);
+      k->attend_one(q.data(), keys.data(), values.data(), group, length, head_dim, cap, scratch.data(), out.data(), bf);
       for (int64_t g = 0; g < group; ++g) {
         std::vector<double> p;
         double sum = 0;
@@ -311,7 +320,7 @@ TEST_P(KernelTest, OneQueryAgainstTheCache) {
           double dot = 0;
           for (int64_t i = 0; i < head_dim; ++i)
             dot += q.at(static_cast<size_t>(g * head_dim + i)) * keys.at(static_cast<size_t>(t * head_dim + i));
-          p.push_back(std::exp(dot));
+          p.push_back(std::exp(cap > 0 ? cap * std::tanh(dot / cap) : dot));
           sum += p.back();
         }
         for (int64_t i = 0; i < head_dim; ++i) {

@@ -1,0 +1,14 @@
+// Settings of the whole process for the memory of networks, made once, when the first network is.
+// - malloc keeps what is freed (glibc). A step of training frees and takes the same hundreds of megabytes again; given
+//   back to the kernel in between, every page would fault and be zeroed anew: 15–25 % of a step of a small model.
+// - oneDNN and libtorch each keep up to 1024 compiled matrix products, about 1 MB each, one for each shape met; nearly
+//   every batch has a number of tokens of its own, so these would come to a gigabyte. They keep what one batch needs.
+// Values that are set in the environment (LRU_CACHE_CAPACITY, ONEDNN_PRIMITIVE_CACHE_CAPACITY) are left as they are.
+// Source: oneDNN's "Primitive Cache" (developer guide), ideep's lru_cache.hpp, mallopt(3).
+#pragma once
+
+namespace slm::nn {
+
+void settle_process_memory();
+
+}  // namespace slm::nn
