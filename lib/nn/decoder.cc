@@ -42,7 +42,7 @@ Tensor Decoder::cast(const Tensor& weight) const {
 Tensor Decoder::base_linear(const Tensor& x, const Linear& base, const Tensor& bias) const {
   const Tensor b = bias.defined() ? cast(bias) : bias;
   if (!base.packed.empty()) return nf4_linear(x, base.packed, b);
-  return b.defined() ? at::linear(x, cast(base.weight), b) : at::linear(x, cast(base.weight));
+  return nn::linear(x, cast(base.weight), b);
 }
 
 Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
@@ -103,7 +103,7 @@ Tensor Decoder::head_input(const Tensor& states) const {
 }
 
 Tensor Decoder::head_logits(const Tensor& states) const {
-  const Tensor logits = at::linear(head_input(states), head());
+  const Tensor logits = nn::linear(head_input(states), head());
   const double cap = config_.logit_softcap;
   return cap > 0 ? at::tanh(logits / cap) * cap : logits;
 }

@@ -83,6 +83,10 @@ struct Kernels {
   void (*attend_one)(const void* q, const void* keys, const void* values, int64_t group, int64_t length,
                      int64_t head_dim, float cap, float* scratch, void* out, bool bf);
 
+  // For few rows x [m, k], all in float32: out [m, n_out] at columns [0, n) = x · wᵀ, the weights w [n, k] read once,
+  // as they lie.
+  void (*few_rows)(const float* x, int64_t m, const float* w, int64_t n, int64_t k, float* out, int64_t n_out);
+
   // Decoupled-decay Adam on n values; step_size and decay are already multiplied by the learning rate.
   void (*adamw)(float* w, const float* grad, float* m, float* v, int64_t n, const struct AdamStep& step);
 };

@@ -236,6 +236,51 @@ void attend_one_t(const void* q, const void* keys, const void* values, int64_t g
   }
 }
 
+// Lane i = Σ of the lanes of v[i].
+SLM_INLINE F sums_of_16(F* v) {
+  for (int n = 8; n > 0; n /= 2)
+    for (int i = 0; i < n; ++i) {
+      const F a = v[2 * i], b = v[2 * i + 1];
+      v[i] = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
+             __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    }
+  return v[0];
+}
+
+// Eight rows of x, or the M that are left, times two of w.
+constexpr int64_t kFewRows = 8;
+template <int M>
+F few_by_two(const float* x, const float* w0, const float* w1, int64_t k) {
+  F s[2 * kFewRows]{};
+  for (int64_t i = 0; i < k; i += kLanes) {
+    const int64_t n = lanes_left(i, k);
+    const F a = load_n<Float32>(w0, i, n), b = load_n<Float32>(w1, i, n);
+    for (int r = 0; r < M; ++r) {
+      const F in = load_n<Float32>(x, r * k + i, n);
+      s[r] += in * a;
+      s[kFewRows + r] += in * b;
+    }
+  }
+  return sums_of_16(s);
+}
+
+static void few_rows(const float* x, int64_t m, const float* w, int64_t n, int64_t k, float* out, int64_t n_out) {
+  using ByTwo = F (*)(const float*, const float*, const float*, int64_t);
+  static constexpr ByTwo kByTwo[] = {few_by_two<1>, few_by_two<2>, few_by_two<3>, few_by_two<4>,
+                                     few_by_two<5>, few_by_two<6>, few_by_two<7>, few_by_two<8>};
+  for (int64_t j = 0; j < n; j += 2) {
+    const int64_t last = j + 1 < n ? j + 1 : j;
+    for (int64_t r = 0; r < m; r += kFewRows) {
+      const int64_t here = m - r < kFewRows ? m - r : kFewRows;
+      const F sums = kByTwo[here - 1](x + r * k, w + j * k, w + last * k, k);
+      for (int64_t i = 0; i < here; ++i) {
+        out[(r + i) * n_out + j] = sums[i];
+        out[(r + i) * n_out + last] = sums[last == j ? i : kFewRows + i];
+      }
+    }
+  }
+}
+
 static void adamw(float* w, const float* grad, float* m, float* v, int64_t n, const AdamStep& s) {
   for (int64_t i = 0; i < n; i += kLanes) {
     const int64_t k = lanes_left(i, n);
@@ -329,6 +374,7 @@ const Kernels SLM_TABLE = {SLM_STRING(SLM_ISA),
                            SLM_ISA::row_dots,
                            SLM_ISA::cross_entropy,
                            SLM_ISA::attend_one,
+                           SLM_ISA::few_rows,
                            SLM_ISA::adamw};
 
 }  // namespace slm::nn

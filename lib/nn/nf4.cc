@@ -10,6 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "nn/ops.h"
+
 namespace slm::nn {
 
 using at::Tensor;
@@ -184,7 +186,7 @@ struct Linear : torch::autograd::Function<Linear> {
     context->saved_data["sizes"] = sizes;
     context->saved_data["offsets"] = offsets;
     const Tensor weight = nf4_dequantise(parts, x.scalar_type());
-    return at::linear(x, weight, bias);
+    return nn::linear(x, weight, bias.value_or(Tensor()));
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto kept = context->get_saved_variables();

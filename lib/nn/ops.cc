@@ -167,6 +167,20 @@ struct LinearCrossEntropy : Function<LinearCrossEntropy> {
 
 }  // namespace
 
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  constexpr int64_t kMostRows = 8;
+  const int64_t m = x.size(0), k = weight.size(1), n = weight.size(0);
+  if (at::GradMode::is_enabled() || m > kMostRows || x.scalar_type() != at::kFloat || !has_kernel(x) ||
+      !weight.is_contiguous())
+    return bias.defined() ? at::linear(x, weight, bias) : at::linear(x, weight);
+  const Tensor rows = x.contiguous();
+  Tensor out = at::empty({m, n}, x.options());
+  at::parallel_for(0, n, std::max<int64_t>(1, 32768 / k), [&](int64_t from, int64_t to) {
+    kernels().few_rows(floats(rows), m, floats(weight) + from * k, to - from, k, floats(out) + from, n);
+  });
+  return bias.defined() ? out.add_(bias) : out;
+}
+
 NormOut add_norm(const Tensor& x, const Tensor& y, const Tensor& weight, double eps, at::ScalarType compute) {
   if (x.device().is_cpu() && x.scalar_type() == at::kFloat && (compute == at::kFloat || compute == at::kBFloat16)) {
     auto out = AddNorm::apply(x, y.defined() ? y : at::empty({0}, x.options()), weight, eps, compute == at::kBFloat16);

@@ -32,6 +32,10 @@ at::Tensor activate(const at::Tensor& gate_up, Activation activation, bool gated
 at::Tensor norm_heads(const at::Tensor& qkv, const at::Tensor& q_weight, const at::Tensor& k_weight, int64_t n_kv,
                       double eps);
 
+// x [m, in] · weightᵀ [in, out] + bias (may be undefined). A few rows of floats without a gradient, as when answers are
+// decoded, take a kernel that reads the weights once, as they lie; else it is libtorch's product.
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
+
 struct CrossEntropy {
   at::Tensor loss;   // float64 scalar: Σ weight · −log softmax(h Wᵀ)[target]
   int64_t hits = 0;  // positions of weight ≠ 0 whose target is the most likely token

