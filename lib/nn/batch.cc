@@ -123,8 +123,8 @@ std::vector<ForestBatch> make_forests(std::span<const Sequence> sequences, const
     int64_t n = length_of(sequences[order[from]]);
     size_t to = from + 1;
     for (; to < order.size(); ++to) {
-      const int64_t more = length_of(sequences[order[to]]) - common[to];
-      if (n + more > options.max_tokens) break;
+      const int64_t length = length_of(sequences[order[to]]), more = length - common[to];
+      if (n + more > most_tokens(options.max_tokens, common[to] > 0 ? length : 0)) break;
       n += more;
     }
     Grower grower(sequences, std::span(order).subspan(from, to - from), std::span(common).subspan(from, to - from));

@@ -39,9 +39,17 @@ struct Sequence {
 };
 
 struct ForestOptions {
-  int64_t max_tokens = 8192;  // N of one batch, short common stretches aside; at least one sequence
+  int64_t max_tokens =
+      8192;  // N of one batch, short common stretches aside; most_tokens() says how much more it may be
   bool share_prefixes = true;
 };
+
+// N of a batch that ends with a sequence of this length: a path longer than max_tokens takes its branches along, up to
+// a quarter of its length, so that the calls of a long session don't each compute the session anew.
+inline int64_t most_tokens(int64_t max_tokens, int64_t length) {
+  const int64_t grown = length + length / 4;
+  return max_tokens > grown ? max_tokens : grown;
+}
 
 // Where a sequence ends: with the last token of this node.
 struct Placement {

@@ -4,6 +4,8 @@
 #include <functional>
 #include <numeric>
 
+#include "nn/batch.h"
+
 namespace slm::nn {
 
 namespace {
@@ -69,7 +71,7 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   // Of the prompts computed at once, one layer at a time: the residual stream three times (float32), two norms, the
   // queries, keys and values plain, turned and packed, attention's output twice; then either scores or the products of
   // the feed-forward part with the next residual.
-  const int64_t tokens = std::min(batch * context, std::max(kPrefillTokens, context));
+  const int64_t tokens = std::min(batch * context, most_tokens(kPrefillTokens, context));
   const int64_t scores = kTileThreads * kTileRows * context * kTileValueBytes;
   const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + 2 * (q + 2 * kv) + 2 * kv + 2 * q));
   const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
@@ -140,7 +142,7 @@ TrainPlan plan_examples(const ModelConfig& c, DType dtype, const ExampleShape& s
   TrainShape micro;
   micro.rank = shape.rank;
   micro.longest = longest;
-  micro.batch_tokens = std::min(shape.batch * longest, std::max(shape.max_tokens, longest));
+  micro.batch_tokens = std::min(shape.batch * longest, most_tokens(shape.max_tokens, longest));
   return plan_train(c, dtype, micro);
 }
 

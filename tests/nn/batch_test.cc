@@ -164,5 +164,18 @@ TEST(Forest, BatchesKeepToTheLimitWhereASequenceFits) {
   EXPECT_TRUE(make_forests({}, {}).empty());
 }
 
+// A session of twelve calls is longer than a batch should be: its turns share one batch all the same, a stranger
+// doesn't.
+TEST(Batch, ALongSessionIsNotTakenApart) {
+  Prng prng(5);
+  std::vector<Sequence> all;
+  auto history = tokens(prng, 50);
+  for (int turn = 0; turn < 12; ++turn) all.push_back(sequence(history = joined(history, tokens(prng, 40)), 10));
+  all.push_back(sequence(tokens(prng, 530), 10));
+  const auto batches = make_forests(all, {.max_tokens = 100});
+  ASSERT_EQ(batches.size(), 2u);
+  for (const auto& batch : batches) EXPECT_EQ(batch.size(), 530);
+}
+
 }  // namespace
 }  // namespace slm::nn

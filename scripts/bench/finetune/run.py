@@ -4,7 +4,8 @@
 The model has SmolLM2-135M's shape and random weights; LoRA of rank 16 on all seven linears, AdamW. Works:
   prompt    8 calls a step that share a prompt of 512 tokens, each with a completion of 64
   logs      tau-bench's airline sessions (../shared/data/agent-logs, skipped where absent), two whole ones a step; a call is
-            an assistant's turn. Token ids are phi-2's, modulo the vocabulary.
+            an assistant's turn. Beside them as many calls a step drawn at random from all sessions, as finetune does unless
+            --whole-sessions is given. Token ids are phi-2's, modulo the vocabulary.
 Every figure comes from a process of its own, the sides by turns; the first step of each process isn't counted.
 
 Use: scripts/bench/finetune/run.py [--runs 3] [--work prompt|logs]... [--device cpu|cuda] [--readme]
@@ -93,7 +94,8 @@ def log_calls():
 
 
 def log_work(n_steps):
-    """Steps of two sessions: (a row a call, a row a conversation). The first step's sessions are the shortest."""
+    """Steps of two sessions: (a row a call, a row a conversation), and as many calls at random. The first step's sessions are
+    the shortest."""
     order = sorted(log_conversations(), key=lambda c: len(c["row"]["ids"]))
     rest = order[2:]
     random.Random(7).shuffle(rest)
@@ -103,7 +105,9 @@ def log_work(n_steps):
         calls = [call for conversation in group for call in conversation["calls"]]
         by_call.append({"calls": calls, "rows": call_rows(calls)})
         by_conversation.append({"calls": calls, "rows": [conversation["row"] for conversation in group]})
-    return by_call, by_conversation
+    all_calls = [call for conversation in order for call in conversation["calls"]]
+    at_random = [{"calls": random.Random(step).sample(all_calls, len(by_call[step]["calls"]))} for step in range(n_steps)]
+    return by_call, by_conversation, at_random
 
 
 def flops(result, step):
@@ -115,12 +119,17 @@ def flops(result, step):
             4 * result["predicted"][step] * VOCAB * WIDTH)
 
 
+def call_tokens(steps):
+    return [sum(len(call["ids"]) for call in step["calls"]) for step in steps]
+
+
 def table(title, results, n_tokens, gemm, ours_first):
-    """Tokens a second by the calls' tokens, so that a row a conversation counts what it stands for."""
+    """Tokens a second by the calls' tokens, so that a row a conversation counts what it stands for. n_tokens: of each step, of
+    each row by name."""
     lines = [f"{title}", "", "| | tokens/s | spread | against the default | peak memory | loss |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     rates = {}
     for name, runs in results.items():
-        rates[name] = [n_tokens[step] / run["seconds"][step] for run in runs for step in range(1, len(run["seconds"]))]
+        rates[name] = [n_tokens[name][step] / run["seconds"][step] for run in runs for step in range(1, len(run["seconds"]))]
     reference = statistics.median(rates[ours_first])
     for name, runs in results.items():
         rate = statistics.median(rates[name])
@@ -131,7 +140,7 @@ def table(title, results, n_tokens, gemm, ours_first):
     for name, runs in results.items():
         if "computed" in runs[0]:
             shares = [flops(run, step) / run["seconds"][step] / gemm for run in runs for step in range(1, len(run["seconds"]))]
-            notes.append(f"{name}: {sum(n_tokens[1:]) / sum(runs[0]['computed'][1:]):.2f} tokens for one computed, "
+            notes.append(f"{name}: {sum(n_tokens[name][1:]) / sum(runs[0]['computed'][1:]):.2f} tokens for one computed, "
                          f"{statistics.median(shares):.0%} of the machine's matrix rate")
     return lines + [""] + notes + [""]
 
@@ -168,20 +177,20 @@ def main():
                                "… autocast, `logits_to_keep`": peer(path, "autocast-keep"),
                                "slmconv, nothing shared": ours(path, "alone"),
                                "slmconv": ours(path, "shared")}, args.runs)
-            n_tokens = [sum(len(call["ids"]) for call in step["calls"]) for step in steps]
-            out += table("**8 calls, a prompt of 512 tokens in common, completions of 64**", results, n_tokens, gemm,
-                         "transformers + peft, default")
+            out += table("**8 calls, a prompt of 512 tokens in common, completions of 64**", results,
+                         dict.fromkeys(results, call_tokens(steps)), gemm, "transformers + peft, default")
         if "logs" in works:
             if (DATA / "agent-logs").is_dir():
-                by_call, by_conversation = log_work(args.steps)
+                by_call, by_conversation, at_random = log_work(args.steps)
                 calls, conversations = written("calls", by_call, 1), written("conversations", by_conversation, 1)
                 results = measure({"transformers + peft, a row a call, autocast, `logits_to_keep`": peer(calls, "autocast-keep"),
                                    "… a row a conversation, default": peer(conversations, "default"),
                                    "… a row a conversation, autocast, `logits_to_keep`": peer(conversations, "autocast-keep"),
-                                   "slmconv": ours(calls, "shared")}, args.runs)
-                n_tokens = [sum(len(call["ids"]) for call in step["calls"]) for step in by_call]
-                out += table("**Agent sessions (tau-bench airline), two whole ones a step (`--whole-sessions`)**", results, n_tokens, gemm,
-                             "transformers + peft, a row a call, autocast, `logits_to_keep`")
+                                   "slmconv, `--whole-sessions`": ours(calls, "shared"),
+                                   "slmconv, calls at random": ours(written("random", at_random, 1), "shared")}, args.runs)
+                n_tokens = {**dict.fromkeys(results, call_tokens(by_call)), "slmconv, calls at random": call_tokens(at_random)}
+                out += table("**Agent sessions (tau-bench airline), as many calls a step as two sessions have**", results, n_tokens,
+                             gemm, "transformers + peft, a row a call, autocast, `logits_to_keep`")
             else:
                 print(f"skipped logs: {DATA} isn't there", file=sys.stderr)
     publish(out, "bench-finetune", args.readme)
