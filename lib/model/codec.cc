@@ -7,6 +7,7 @@
 
 #include "model/conversation.h"
 #include "model/special_tokens.h"
+#include "nn/config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -79,8 +80,14 @@ Status TemplateCodec::find_end_ids(const std::filesystem::path& dir, const json:
           break;
         }
       }
-  for (const char* name : {"generation_config.json", "config.json"}) {
-    SLM_TRY(const json::object config, optional_object(dir / name));
+  std::vector<json::object> configs;
+  SLM_TRY(configs.emplace_back(), optional_object(dir / "generation_config.json"));
+  if (std::error_code ec; std::filesystem::exists(dir / "config.json", ec)) {
+    SLM_TRY(const json::value value, nn::read_config_json(dir / "config.json"));
+    SLM_TRY(const json::object* object, want_object(value, "config.json"));
+    configs.push_back(*object);
+  }
+  for (const auto& config : configs) {
     const json::value* ids = config.if_contains("eos_token_id");
     if (ids == nullptr) continue;
     if (const auto* list = ids->if_array()) {

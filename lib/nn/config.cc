@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/file.h"
 #include "nn/config_fields.h"
 #include "nn/engine.h"
 
@@ -51,6 +52,52 @@ const ModuleNames kPhiNames{{"self_attn.q_proj", "self_attn.k_proj", "self_attn.
                             "",
                             "final_layernorm"};
 
+const ModuleNames kNemotronHNames{.qkv = {"mixer.q_proj", "mixer.k_proj", "mixer.v_proj"},
+                                  .o = "mixer.o_proj",
+                                  .up = {"mixer.up_proj", ""},
+                                  .down = "mixer.down_proj",
+                                  .norm1 = "norm",
+                                  .post_norm1 = "",
+                                  .norm2 = "",
+                                  .post_norm2 = "",
+                                  .final_norm = "norm_f",
+                                  .embedding = "embeddings",
+                                  .recurrent = "mixer",
+                                  .root = "backbone.",
+                                  .other_root = "model."};
+const ModuleNames kGraniteHybridNames{.qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                                      .o = "self_attn.o_proj",
+                                      .up = {"shared_mlp.input_linear", ""},
+                                      .down = "shared_mlp.output_linear",
+                                      .norm1 = "input_layernorm",
+                                      .post_norm1 = "",
+                                      .norm2 = "post_attention_layernorm",
+                                      .post_norm2 = "",
+                                      .final_norm = "norm",
+                                      .recurrent = "mamba"};
+const ModuleNames kLfm2Names{.qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                             .o = "self_attn.out_proj",
+                             .up = {"feed_forward.w1", "feed_forward.w3"},
+                             .down = "feed_forward.w2",
+                             .norm1 = "operator_norm",
+                             .post_norm1 = "",
+                             .norm2 = "ffn_norm",
+                             .post_norm2 = "",
+                             .final_norm = "embedding_norm",
+                             .q_norm = "self_attn.q_layernorm",
+                             .k_norm = "self_attn.k_layernorm",
+                             .recurrent = "conv"};
+const ModuleNames kFalconH1Names{.qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"},
+                                 .o = "self_attn.o_proj",
+                                 .up = {"feed_forward.gate_proj", "feed_forward.up_proj"},
+                                 .down = "feed_forward.down_proj",
+                                 .norm1 = "input_layernorm",
+                                 .post_norm1 = "",
+                                 .norm2 = "pre_ff_layernorm",
+                                 .post_norm2 = "",
+                                 .final_norm = "final_layernorm",
+                                 .recurrent = "mamba"};
+
 // Where a family's layers get their window from.
 enum class Windows {
   kNone,
@@ -65,7 +112,7 @@ struct Family {
   Norm norm = Norm::kRms;
   std::string_view eps_key = "rms_norm_eps";
   double eps = 1e-6;
-  std::string_view activation = "silu";
+  std::string_view activation = "silu", activation_key = "hidden_act", ffn_key = "intermediate_size";
   bool gated = true, parallel = false, qk_norm = false, tied = false;
   bool biased_qkv = false, biased = false;  // always: q, k and v; every linear and the head
   bool reads_attention_bias = false, reads_mlp_bias = false;
@@ -77,6 +124,7 @@ struct Family {
   int64_t window = 0, pattern = 0;  // defaults
   int64_t head_dim = 0;             // default; 0: width / heads
   RopeDefaults rope = {};
+  Hybrid hybrid = Hybrid::kNone;
 };
 
 // Designated rows: what isn't named is as in a Llama.
@@ -162,6 +210,55 @@ const Family kFamilies[] = {
      .pattern = 6,
      .head_dim = 256,
      .rope = {.theta = 1e6, .by_layer_type = true}},
+    {.model_type = "nemotron_h",
+     .architecture = "NemotronHForCausalLM",
+     .names = &kNemotronHNames,
+     .eps_key = "layer_norm_epsilon",
+     .eps = 1e-5,
+     .activation = "relu2",
+     .activation_key = "mlp_hidden_act",
+     .gated = false,
+     .reads_mlp_bias = true,
+     .head_dim = 128,
+     .hybrid = Hybrid::kNemotronH},
+    {.model_type = "granitemoehybrid",
+     .architecture = "GraniteMoeHybridForCausalLM",
+     .names = &kGraniteHybridNames,
+     .ffn_key = "shared_intermediate_size",
+     .reads_attention_bias = true,
+     .has_multipliers = true,
+     .hybrid = Hybrid::kGranite},
+    {.model_type = "lfm2",
+     .architecture = "Lfm2ForCausalLM",
+     .names = &kLfm2Names,
+     .eps_key = "norm_eps",
+     .eps = 1e-5,
+     .qk_norm = true,
+     .tied = true,
+     .rope = {.theta = 1e6},
+     .hybrid = Hybrid::kLfm2},
+    {.model_type = "falcon_h1",
+     .architecture = "FalconH1ForCausalLM",
+     .names = &kFalconH1Names,
+     .eps = 1e-5,
+     .reads_attention_bias = true,
+     .reads_mlp_bias = true,
+     .hybrid = Hybrid::kFalconH1},
+};
+
+// Known, and not computed.
+constexpr struct {
+  std::string_view model_type, reason;
+} kRefused[] = {
+    {"hymba", "no program that its numbers could be compared with knows it (transformers has no Hymba)"},
+    {"phi3small", "no program that its numbers could be compared with knows it (transformers has no Phi-3-small)"},
+    {"lfm2_moe", "mixtures of experts aren't computed"},
+    {"granitemoe", "mixtures of experts aren't computed"},
+    {"granitemoeshared", "mixtures of experts aren't computed"},
+    {"phimoe", "mixtures of experts aren't computed"},
+    {"mixtral", "mixtures of experts aren't computed"},
+    {"qwen2_moe", "mixtures of experts aren't computed"},
+    {"qwen3_moe", "mixtures of experts aren't computed"},
 };
 
 Result<const Family*> want_family(const json::object& object) {
@@ -175,6 +272,11 @@ Result<const Family*> want_family(const json::object& object) {
     }
     return &family;
   }
+  for (const auto& refused : kRefused)
+    if (refused.model_type == type)
+      return fail(ErrorCode::kUnsupportedModel,
+                  fmt::format("config.json: model_type is \"{}\": {}", type, refused.reason),
+                  fmt::format("models of these types load: {}", fmt::join(known_model_types(), ", ")));
   return unsupported("model_type", type.empty() ? "missing" : fmt::format("\"{}\"", type),
                      fmt::format("{}", fmt::join(known_model_types(), ", ")));
 }
@@ -182,10 +284,12 @@ Result<const Family*> want_family(const json::object& object) {
 Status read_sizes(const json::object& object, const Family& family, ModelConfig& out) {
   SLM_TRY(out.vocab_size, want_size(object, "vocab_size"));
   SLM_TRY(out.width, want_size(object, "hidden_size"));
-  SLM_TRY(out.n_layers, want_size(object, "num_hidden_layers"));
+  SLM_TRY(out.n_layers, want_layers(object, family.hybrid));
   SLM_TRY(out.n_heads, want_size(object, "num_attention_heads"));
   SLM_TRY(out.n_kv_heads, want_size(object, "num_key_value_heads", out.n_heads));
-  SLM_TRY(out.ffn_width, want_size(object, "intermediate_size"));
+  // LFM2's first files have the name that its makers gave it, which wins where both are.
+  SLM_TRY(out.ffn_width, want_size(object, family.ffn_key,
+                                   family.hybrid == Hybrid::kLfm2 ? get_int(object, "block_ff_dim") : std::nullopt));
   if (out.n_heads % out.n_kv_heads != 0)
     return fail(ErrorCode::kBadInput,
                 fmt::format("config.json: num_attention_heads {} isn't a multiple of num_key_value_heads {}",
@@ -200,7 +304,7 @@ Status read_sizes(const json::object& object, const Family& family, ModelConfig&
 }
 
 Status read_activation(const json::object& object, const Family& family, ModelConfig& out) {
-  const std::string_view key = is_given(object, "hidden_activation") ? "hidden_activation" : "hidden_act";
+  const std::string_view key = is_given(object, "hidden_activation") ? "hidden_activation" : family.activation_key;
   std::string_view name = get_string(object, key, family.activation);
   // The first releases of Gemma say "gelu" and mean the tanh form.
   if (family.model_type == "gemma" && name == "gelu") name = "gelu_pytorch_tanh";
@@ -208,6 +312,8 @@ Status read_activation(const json::object& object, const Family& family, ModelCo
     out.activation = Activation::kSilu;
   else if (name == "gelu_pytorch_tanh" || name == "gelu_new")
     out.activation = Activation::kGeluTanh;
+  else if (name == "relu2" && family.hybrid == Hybrid::kNemotronH)
+    out.activation = Activation::kReluSquared;
   else
     return unsupported(key, fmt::format("\"{}\"", name), "\"silu\", \"swish\", \"gelu_pytorch_tanh\", \"gelu_new\"");
   return {};
@@ -252,6 +358,7 @@ Status read_layers(const json::object& object, const Family& family, ModelConfig
   if (family.windows != Windows::kNone && !none && (is_given(object, "sliding_window") || family.window > 0)) {
     SLM_TRY(window, want_size(object, "sliding_window", family.window, kMaxPositions));
   }
+  if (family.hybrid != Hybrid::kNone) return {};  // read_hybrid() says
   SLM_TRY(auto sliding, read_layer_types(object, out.n_layers));
   if (family.windows == Windows::kFromLayer && !get_bool(object, "use_sliding_window").value_or(false)) window = 0;
   // SmolLM3's layers without positions: the list has 0 for them.
@@ -386,7 +493,12 @@ Result<ModelConfig> parse_config(const json::value& value) {
   SLM_CHECK(read_ropes(*object, family->rope, out));
   SLM_CHECK(read_layers(*object, *family, out));
   SLM_CHECK(read_multipliers(*object, *family, out));
+  SLM_CHECK(read_hybrid(*object, family->hybrid, out));
   out.tied_embeddings = get_bool(*object, "tie_word_embeddings").value_or(family->tied);
+  if (family->hybrid == Hybrid::kLfm2)
+    out.tied_embeddings = get_bool(*object, "tie_embedding").value_or(out.tied_embeddings);
+  if (family->hybrid == Hybrid::kNemotronH && out.tied_embeddings)
+    return unsupported("tie_word_embeddings", "true", "false for this family");
   if (out.tied_embeddings && out.head_bias) return unsupported("tie_word_embeddings", "true", "false for this family");
   out.bos_id = get_int(*object, "bos_token_id").value_or(-1);
   if (const auto* eos = get_array(*object, "eos_token_id")) {
@@ -398,8 +510,34 @@ Result<ModelConfig> parse_config(const json::value& value) {
   return out;
 }
 
+bool ModelConfig::recurs() const {
+  return std::any_of(layers.begin(), layers.end(), [](const LayerConfig& layer) { return layer.recurs(); });
+}
+
+Result<json::value> read_config_json(const std::filesystem::path& path) {
+  SLM_TRY(const std::string text, read_file(path));
+  std::string plain;
+  bool in_string = false;
+  constexpr std::string_view kInfinity = "Infinity";
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {
+      plain += text[i++];
+    } else if (text[i] == '"') {
+      in_string = !in_string;
+    } else if (!in_string && std::string_view(text).substr(i).starts_with(kInfinity)) {
+      plain += R"({"__float__": "Infinity"})";
+      i += kInfinity.size() - 1;
+      continue;
+    }
+    plain += text[i];
+  }
+  auto value = parse_json(plain);
+  if (!value) return fail(value.error().code, fmt::format("{}: {}", path.string(), value.error().message));
+  return value;
+}
+
 Result<ModelConfig> read_config(const std::filesystem::path& dir) {
-  SLM_TRY(const auto value, read_json_file(dir / "config.json"));
+  SLM_TRY(const auto value, read_config_json(dir / "config.json"));
   auto config = parse_config(value);
   if (!config) {
     Error error = std::move(config).error();
@@ -409,23 +547,63 @@ Result<ModelConfig> read_config(const std::filesystem::path& dir) {
   return config;
 }
 
-std::array<LinearSite, kSites> linear_sites(const ModelConfig& c) {
+std::string layer_prefix(const ModelConfig& c, int64_t layer) {
+  return fmt::format("{}layers.{}.", c.names->root, layer);
+}
+
+namespace {
+std::string with_root(const std::string& name, std::string_view from, std::string_view to) {
+  return from.empty() || to.empty() || !name.starts_with(from) ? name : std::string(to) + name.substr(from.size());
+}
+}  // namespace
+
+std::string other_name(const ModelConfig& c, const std::string& name) {
+  return with_root(name, c.names->root, c.names->other_root);
+}
+std::string own_name(const ModelConfig& c, const std::string& name) {
+  return with_root(name, c.names->other_root, c.names->root);
+}
+
+std::array<LinearSite, kSites> linear_sites(const ModelConfig& c, int64_t layer) {
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, f = c.ffn_width;
   const auto& n = *c.names;
+  const LayerConfig kind = c.layer(layer);
   std::array<LinearSite, kSites> out;
-  if (n.qkv[1].empty())
-    out[0].parts = {{n.qkv[0], q + 2 * kv}};
-  else
-    out[0].parts = {{n.qkv[0], q}, {n.qkv[1], kv}, {n.qkv[2], kv}};
-  out[1].parts = {{n.o, c.width}};
-  if (n.up[1].empty())
-    out[2].parts = {{n.up[0], c.gated ? 2 * f : f}};
-  else
-    out[2].parts = {{n.up[0], f}, {n.up[1], f}};
-  out[3].parts = {{n.down, c.width}};
-  const int64_t in[] = {c.width, q, c.width, f};
-  const bool bias[] = {c.qkv_bias, c.o_bias, c.ffn_bias, c.ffn_bias};
+  if (kind.attends()) {
+    if (n.qkv[1].empty())
+      out[kAttentionIn].parts = {{n.qkv[0], q + 2 * kv}};
+    else
+      out[kAttentionIn].parts = {{n.qkv[0], q}, {n.qkv[1], kv}, {n.qkv[2], kv}};
+    out[kAttentionOut].parts = {{n.o, c.width}};
+  }
+  if (kind.ffn) {
+    if (n.up[1].empty())
+      out[kFfnIn].parts = {{n.up[0], c.gated ? 2 * f : f}};
+    else
+      out[kFfnIn].parts = {{n.up[0], f}, {n.up[1], f}};
+    out[kFfnOut].parts = {{n.down, c.width}};
+  }
+  // Every family has them below the module's name by these.
+  static constexpr std::pair<std::string_view, std::array<std::string_view, 2>> kRecurrent[] = {
+      {"mixer", {"mixer.in_proj", "mixer.out_proj"}},
+      {"mamba", {"mamba.in_proj", "mamba.out_proj"}},
+      {"conv", {"conv.in_proj", "conv.out_proj"}}};
+  const bool mamba = kind.has_mamba();
+  if (kind.recurs())
+    for (const auto& [module, parts] : kRecurrent) {
+      if (module != n.recurrent) continue;
+      out[kRecurrentIn].parts = {{parts[0], mamba ? c.mamba.projected() : 3 * c.width}};
+      out[kRecurrentOut].parts = {{parts[1], c.width, !mamba || c.mamba.adapts_out}};
+    }
+  const int64_t in[] = {c.width, q, c.width, f, c.width, mamba ? c.mamba.inner() : c.width};
+  const bool bias[] = {c.qkv_bias,
+                       c.o_bias,
+                       c.ffn_bias,
+                       c.ffn_bias,
+                       mamba ? c.mamba.in_bias : c.short_conv.bias,
+                       mamba ? c.mamba.out_bias : c.short_conv.bias};
   for (size_t i = 0; i < kSites; ++i) {
+    if (out[i].parts.empty()) continue;
     out[i].in = in[i];
     out[i].bias = bias[i];
     for (const auto& part : out[i].parts) out[i].out += part.out;
@@ -435,15 +613,16 @@ std::array<LinearSite, kSites> linear_sites(const ModelConfig& c) {
 
 std::vector<CheckpointTensor> checkpoint_tensors(const ModelConfig& c) {
   const auto& names = *c.names;
-  const auto sites = linear_sites(c);
-  std::vector<CheckpointTensor> out{{"model.embed_tokens.weight", {c.vocab_size, c.width}}};
-  const auto add_norm = [&](const std::string& prefix, std::string_view name) {
+  std::vector<CheckpointTensor> out{{fmt::format("{}{}.weight", names.root, names.embedding), {c.vocab_size, c.width}}};
+  const auto add_norm = [&](std::string_view prefix, std::string_view name) {
     if (name.empty()) return;
     out.push_back({fmt::format("{}{}.weight", prefix, name), {c.width}});
     if (c.norm == Norm::kLayer) out.push_back({fmt::format("{}{}.bias", prefix, name), {c.width}});
   };
   for (int64_t i = 0; i < c.n_layers; ++i) {
-    const std::string layer = fmt::format("model.layers.{}.", i);
+    const LayerConfig kind = c.layer(i);
+    const auto sites = linear_sites(c, i);
+    const std::string layer = layer_prefix(c, i), recurrent = fmt::format("{}{}.", layer, names.recurrent);
     const auto add_site = [&](const LinearSite& site) {
       for (const auto& part : site.parts) {
         out.push_back({fmt::format("{}{}.weight", layer, part.name), {part.out, site.in}});
@@ -451,19 +630,31 @@ std::vector<CheckpointTensor> checkpoint_tensors(const ModelConfig& c) {
       }
     };
     add_norm(layer, names.norm1);
-    add_site(sites[0]);
-    if (c.qk_norm) {
-      out.push_back({layer + "self_attn.q_norm.weight", {c.head_dim}});
-      out.push_back({layer + "self_attn.k_norm.weight", {c.head_dim}});
+    add_site(sites[kAttentionIn]);
+    if (c.qk_norm && kind.attends()) {
+      out.push_back({fmt::format("{}{}.weight", layer, names.q_norm), {c.head_dim}});
+      out.push_back({fmt::format("{}{}.weight", layer, names.k_norm), {c.head_dim}});
     }
-    add_site(sites[1]);
+    add_site(sites[kAttentionOut]);
+    add_site(sites[kRecurrentIn]);
+    if (kind.has_mamba()) {
+      const auto& m = c.mamba;
+      out.push_back({recurrent + "conv1d.weight", {m.convolved(), 1, m.kernel}});
+      if (m.conv_bias) out.push_back({recurrent + "conv1d.bias", {m.convolved()}});
+      for (const char* name : {"dt_bias", "A_log", "D"}) out.push_back({recurrent + name, {m.n_heads}});
+      if (m.gate != MambaConfig::Gate::kPlain) out.push_back({recurrent + "norm.weight", {m.inner()}});
+    } else if (kind.recurs()) {
+      out.push_back({recurrent + "conv.weight", {c.width, 1, c.short_conv.kernel}});
+      if (c.short_conv.bias) out.push_back({recurrent + "conv.bias", {c.width}});
+    }
+    add_site(sites[kRecurrentOut]);
     add_norm(layer, names.post_norm1);
     add_norm(layer, names.norm2);
-    add_site(sites[2]);
-    add_site(sites[3]);
+    add_site(sites[kFfnIn]);
+    add_site(sites[kFfnOut]);
     add_norm(layer, names.post_norm2);
   }
-  add_norm("model.", names.final_norm);
+  add_norm(names.root, names.final_norm);
   if (!c.tied_embeddings) out.push_back({"lm_head.weight", {c.vocab_size, c.width}});
   if (c.head_bias) out.push_back({"lm_head.bias", {c.vocab_size}});
   return out;
@@ -471,8 +662,12 @@ std::vector<CheckpointTensor> checkpoint_tensors(const ModelConfig& c) {
 
 std::vector<std::string> linear_names(const ModelConfig& config) {
   std::vector<std::string> out;
-  for (const auto& site : linear_sites(config))
-    for (const auto& part : site.parts) out.emplace_back(part.name.substr(part.name.rfind('.') + 1));
+  for (int64_t i = 0; i < config.n_layers; ++i)
+    for (const auto& site : linear_sites(config, i))
+      for (const auto& part : site.parts) {
+        std::string name(part.name.substr(part.name.rfind('.') + 1));
+        if (part.adapts && std::find(out.begin(), out.end(), name) == out.end()) out.push_back(std::move(name));
+      }
   return out;
 }
 

@@ -36,4 +36,11 @@ struct RopeDefaults {
 // Fills ropes, rotary_dim and max_positions. Requires: head_dim and max_positions are set.
 Status read_ropes(const json::object& object, const RopeDefaults& defaults, ModelConfig& config);
 
+// Families with layers that aren't attention and a feed-forward part (config_hybrid.cc).
+enum class Hybrid { kNone, kNemotronH, kGranite, kLfm2, kFalconH1 };
+// How many layers a file describes, where it needn't say num_hidden_layers.
+Result<int64_t> want_layers(const json::object& object, Hybrid hybrid);
+// Fills what is theirs: the layers' kinds, Mamba, short convolutions, factors. Requires: the rest is set.
+Status read_hybrid(const json::object& object, Hybrid hybrid, ModelConfig& config);
+
 }  // namespace slm::nn

@@ -89,7 +89,15 @@ Tensor Decoder::added(const Tensor& block, const NormWeights& post) const {
 }
 
 Tensor Decoder::feed_forward(const Tensor& x, size_t layer) const {
-  return linear(activate(linear(x, layer, 2), config_.activation, config_.gated), layer, 3);
+  Tensor in = linear(x, layer, kFfnIn);
+  if (config_.activation == Activation::kReluSquared) return linear(at::relu(in).square(), layer, kFfnOut);
+  const auto& s = config_.scales;
+  if (s.gate != 1) {
+    const auto halves = in.chunk(2, -1);
+    in = at::cat({halves[0] * s.gate, halves[1]}, -1);
+  }
+  const Tensor out = linear(activate(in, config_.activation, config_.gated), layer, kFfnOut);
+  return s.down == 1 ? out : out * s.down;
 }
 
 Tensor Decoder::head() const {
@@ -159,26 +167,72 @@ std::vector<AttentionContext> Decoder::contexts(const ForestBatch& batch) {
   return out;
 }
 
-template <class Attend>
-NormOut Decoder::run_layers(const ForestBatch& batch, const Attend& attend) {
+namespace {
+Tensor scaled(const Tensor& x, double factor) { return factor == 1 ? x : x * factor; }
+}  // namespace
+
+Recurrence Decoder::recurrence(const ForestBatch& batch) const {
+  const bool mamba =
+      std::any_of(kinds_.begin(), kinds_.end(), [](const LayerConfig& kind) { return kind.has_mamba(); });
+  const int64_t taps = mamba ? config_.mamba.kernel : config_.short_conv.kernel;
+  return recurrence_of(batch, taps - 1, mamba ? chunk_of(config_.mamba) : 0, options_.device);
+}
+
+Decoder::Mixing Decoder::mix_forest(const ForestBatch& batch) const {
+  Mixing out;
+  out.attend = [this](size_t, const Tensor& qkv, const AttentionContext& context) {
+    return attention(qkv, context, shape());
+  };
+  if (!config_.recurs()) return out;
+  out.recur = [this, where = recurrence(batch)](size_t i, const Tensor& projected) {
+    const auto& weights = layers_[i].recurrent;
+    if (kinds_[kind_of_[i]].has_mamba()) return mamba(projected, weights, {config_.mamba, config_.norm_eps}, where);
+    return short_conv(projected, weights.conv, where);
+  };
+  return out;
+}
+
+Tensor Decoder::mix(const Tensor& x, size_t i, const AttentionContext& context, const Mixing& mixing) const {
   const auto& c = config_;
-  const auto seen = contexts(batch);
-  Tensor x = embed(batch.ids), y;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto& layer = layers_[i];
-    auto in = norm(x, y, layer.norm1);
-    Tensor qkv = linear(in.normed, i, 0);
+  const auto& layer = layers_[i];
+  const LayerConfig& kind = kinds_[kind_of_[i]];
+  Tensor out;
+  if (kind.attends()) {
+    Tensor qkv = linear(scaled(x, c.scales.attention_in), i, kAttentionIn);
     if (layer.q_norm.defined()) {
       const double one = c.norm == Norm::kRmsPlusOne ? 1 : 0;
       qkv = norm_heads(qkv, layer.q_norm + one, layer.k_norm + one, c.n_kv_heads, c.norm_eps);
     }
-    const Tensor attended = linear(attend(i, qkv, seen[kind_of_[i]]), i, 1);
-    if (c.parallel) {
-      x = in.sum;
-      y = added(attended + feed_forward(in.normed, i), {});
+    out = scaled(linear(mixing.attend(i, qkv, context), i, kAttentionOut), c.scales.attention_out);
+  }
+  if (kind.recurs()) {
+    const Tensor projected = linear(scaled(x, c.scales.mamba_in), i, kRecurrentIn);
+    const Tensor mixed = scaled(linear(mixing.recur(i, projected), i, kRecurrentOut), c.scales.mamba_out);
+    out = out.defined() ? mixed + out : mixed;
+  }
+  return out;
+}
+
+NormOut Decoder::run_layers(const ForestBatch& batch, const Mixing& mixing) {
+  const auto seen = contexts(batch);
+  Tensor x = embed(batch.ids), y;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto& layer = layers_[i];
+    const LayerConfig& kind = kinds_[kind_of_[i]];
+    auto in = norm(x, y, layer.norm1);
+    x = in.sum;
+    if (kind.mixer == Mixer::kNone) {
+      y = added(feed_forward(in.normed, i), {});
       continue;
     }
-    auto mid = norm(in.sum, added(attended, layer.post1), layer.norm2);
+    const Tensor mixed = mix(in.normed, i, seen[kind_of_[i]], mixing);
+    if (config_.parallel) {
+      y = added(mixed + feed_forward(in.normed, i), {});
+      continue;
+    }
+    y = added(mixed, layer.post1);
+    if (!kind.ffn) continue;
+    auto mid = norm(x, y, layer.norm2);
     x = mid.sum;
     y = added(feed_forward(mid.normed, i), layer.post2);
   }
@@ -194,9 +248,7 @@ CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed, cons
   dropout_.reset();
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
     dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
-  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-    return attention(qkv, context, shape());
-  });
+  const NormOut out = run_layers(batch, mix_forest(batch));
   dropout_.reset();
   const Tensor h = head_input(final_states(out, batch.loss_at));
   const Tensor weights =
@@ -208,17 +260,13 @@ CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed, cons
 
 Scores Decoder::scores(const ForestBatch& batch) {
   at::NoGradGuard no_grad;
-  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-    return attention(qkv, context, shape());
-  });
+  const NormOut out = run_layers(batch, mix_forest(batch));
   return {head_input(final_states(out, batch.loss_at)), head(), config_.logit_softcap};
 }
 
 Tensor Decoder::logits(const ForestBatch& batch) {
   at::NoGradGuard no_grad;
-  const NormOut out = run_layers(batch, [&](size_t, const Tensor& qkv, const AttentionContext& context) {
-    return attention(qkv, context, shape());
-  });
+  const NormOut out = run_layers(batch, mix_forest(batch));
   return head_logits(norm(out.sum, out.normed, final_norm_).normed).to(wide_type(options_.compute));
 }
 
@@ -234,40 +282,62 @@ Tensor Decoder::prefill(std::span<const std::vector<int32_t>> prompts, int64_t c
 
   const auto n_rows = static_cast<int64_t>(prompts.size());
   const auto type = at::TensorOptions().dtype(options_.compute).device(options_.device);
+  const auto wide = type.dtype(wide_type(options_.compute));
   cache.clear();
-  for (int64_t i = 0; i < c.n_layers; ++i)
-    cache.push_back({at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type),
-                     at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type)});
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    const LayerConfig kind = c.layer(i);
+    LayerCache& layer = cache.emplace_back();
+    if (kind.attends())
+      for (Tensor* t : {&layer.keys, &layer.values}) *t = at::zeros({n_rows, c.n_kv_heads, capacity, c.head_dim}, type);
+    if (!kind.recurs()) continue;
+    const auto& conv = layers_[static_cast<size_t>(i)].recurrent.conv;
+    layer.recurrent.tail = at::zeros({n_rows, conv.taps() - 1, conv.weight.size(0)}, wide);
+    if (kind.has_mamba())
+      layer.recurrent.state = at::zeros({n_rows, c.mamba.n_heads, c.mamba.head_dim, c.mamba.state}, wide);
+  }
   Tensor logits = at::empty({n_rows, c.vocab_size}, type.dtype(at::kFloat));
   for (size_t b = 0; b < batches.size(); ++b) {
-    struct Prompt {
-      int64_t row;
-      Tensor path;  // its tokens in the batch
-    };
-    std::vector<Prompt> here;
+    MambaRows ends;
+    std::vector<Tensor> paths;  // their tokens in the batch
     std::vector<int32_t> last;
     std::vector<int64_t> which;
     for (size_t i = 0; i < prompts.size(); ++i) {
       if (places[i].batch != b) continue;
-      const auto path = batches[b].path(places[i].node);
       which.push_back(static_cast<int64_t>(i));
-      last.push_back(path.back());
-      here.push_back({which.back(), int_tensor(path, options_.device).to(at::kLong)});
+      ends.nodes.push_back(places[i].node);
+      ends.paths.push_back(batches[b].path(places[i].node));
+      last.push_back(ends.paths.back().back());
+      paths.push_back(int_tensor(ends.paths.back(), options_.device).to(at::kLong));
     }
-    const NormOut states =
-        run_layers(batches[b], [&](size_t layer, const Tensor& qkv, const AttentionContext& context) {
-          auto parts = attention_with_cache(qkv, context, shape());
-          for (const auto& [row, path] : here) {
-            const auto copy = [&, to = row, from = path](const Tensor& all, const Tensor& computed) {
-              all[to].narrow(1, 0, from.size(0)).copy_(computed.index_select(0, from).transpose(0, 1));
-            };
-            copy(cache[layer].keys, parts.keys);
-            copy(cache[layer].values, parts.values);
-          }
-          return std::move(parts.out);
-        });
-    logits.index_copy_(0, at::tensor(which, at::kLong).to(options_.device),
-                       head_logits(final_states(states, last)).to(at::kFloat));
+    const Tensor rows = at::tensor(which, at::kLong).to(options_.device);
+    Mixing mixing;
+    mixing.attend = [&](size_t layer, const Tensor& qkv, const AttentionContext& context) {
+      auto parts = attention_with_cache(qkv, context, shape());
+      for (size_t k = 0; k < which.size(); ++k) {
+        const auto copy = [&](const Tensor& all, const Tensor& computed) {
+          all[which[k]].narrow(1, 0, paths[k].size(0)).copy_(computed.index_select(0, paths[k]).transpose(0, 1));
+        };
+        copy(cache[layer].keys, parts.keys);
+        copy(cache[layer].values, parts.values);
+      }
+      return std::move(parts.out);
+    };
+    if (c.recurs())
+      mixing.recur = [&, where = recurrence(batches[b])](size_t layer, const Tensor& projected) {
+        const auto& weights = layers_[layer].recurrent;
+        RecurrentState after;
+        Tensor out;
+        if (c.layer(static_cast<int64_t>(layer)).has_mamba()) {
+          out = mamba_with_state(projected, weights, {c.mamba, c.norm_eps}, where, ends, after);
+          cache[layer].recurrent.state.index_copy_(0, rows, after.state);
+        } else {
+          out = short_conv_with_state(projected, weights.conv, where, ends.paths, after);
+        }
+        cache[layer].recurrent.tail.index_copy_(0, rows, after.tail);
+        return out;
+      };
+    const NormOut states = run_layers(batches[b], mixing);
+    logits.index_copy_(0, rows, head_logits(final_states(states, last)).to(at::kFloat));
   }
   return logits;
 }
@@ -278,9 +348,17 @@ Tensor Decoder::step(const StepRows& rows, std::vector<LayerCache>& cache) {
   batch.ids = rows.ids;
   batch.positions.assign(rows.lengths.begin(), rows.lengths.end());
   batch.rope_keys = rows.rope_keys;
-  const NormOut out = run_layers(batch, [&](size_t i, const Tensor& qkv, const AttentionContext& context) {
+  Mixing mixing;
+  mixing.attend = [&](size_t i, const Tensor& qkv, const AttentionContext& context) {
     return attend_cached(qkv, context, shape(), rows.lengths, cache[i].keys, cache[i].values);
-  });
+  };
+  mixing.recur = [&](size_t i, const Tensor& projected) {
+    const auto& weights = layers_[i].recurrent;
+    if (config_.layer(static_cast<int64_t>(i)).has_mamba())
+      return mamba_step(projected, weights, {config_.mamba, config_.norm_eps}, cache[i].recurrent);
+    return short_conv_step(projected, weights.conv, cache[i].recurrent);
+  };
+  const NormOut out = run_layers(batch, mixing);
   return head_logits(norm(out.sum, out.normed, final_norm_).normed).to(at::kFloat);
 }
 

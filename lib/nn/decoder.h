@@ -1,11 +1,12 @@
-// One decoder for all families of nn/config.h: rotary positions (halves convention), grouped-query attention, a
-// feed-forward part; frozen with LoRA adapters, or with all weights trainable. What differs between families is data
-// in ModelConfig. Torch headers: only nn and finetune include this.
+// One decoder for all families of nn/config.h: rotary positions (halves convention), grouped-query attention, Mamba 2,
+// short convolutions, a feed-forward part; frozen with LoRA adapters, or with all weights trainable. What differs
+// between families is data in ModelConfig. Torch headers: only nn and finetune include this.
 //
 // Shapes: see ops.h. Linears that read the same input lie in one matrix; the checkpoint's names are slices of them.
 // Errors: as in engine.h.
 // Threads: one call at a time.
-// Source: transformers `models/{llama,mistral,qwen2,qwen3,smollm3,granite,phi,phi3,gemma,gemma2,gemma3}/modeling_*.py`
+// Source: transformers `models/{llama,mistral,qwen2,qwen3,smollm3,granite,phi,phi3,gemma,gemma2,gemma3,nemotron_h,
+//   granitemoehybrid,lfm2,falcon_h1}/modeling_*.py`
 //   for the names and the order of operations;
 //   peft `tuners/lora/layer.py` for LoRA (ΔW = s·B·A, s = alpha/r, or alpha/√r with rslora).
 #pragma once
@@ -13,6 +14,7 @@
 #include <torch/types.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,6 +25,7 @@
 #include "nn/batch.h"
 #include "nn/distil.h"
 #include "nn/engine.h"
+#include "nn/mamba.h"
 #include "nn/nf4.h"
 #include "nn/ops.h"
 #include "nn/rope.h"
@@ -108,9 +111,11 @@ class Decoder {
   // Logits of every token, [N, V] float32 (float64 in a float64 model); no gradient.
   at::Tensor logits(const ForestBatch& batch);
 
-  // Decoding. Keys and values of a layer: [B, K, capacity, D].
+  // Decoding. Keys and values of a layer: [B, K, capacity, D]; undefined where it doesn't attend. What a recurrent one
+  // keeps; undefined in others.
   struct LayerCache {
     at::Tensor keys, values;
+    RecurrentState recurrent;
   };
   // Runs the prompts, computing a beginning that several share once. Returns logits [B, V] float32 after each one's
   // last token. Requires: capacity ≥ the longest prompt; no prompt is empty.
@@ -136,12 +141,14 @@ class Decoder {
     std::array<Linear, kSites> linears;  // as linear_sites() has them
     NormWeights norm1, post1, norm2, post2;
     at::Tensor q_norm, k_norm;  // [D]
+    MambaWeights recurrent;     // of a short convolution only conv
   };
   // Adapters on one matrix: per linear of the checkpoint a pair or nothing.
   struct Site {
     int64_t in = 0;
     std::vector<int64_t> out_sizes;
     std::vector<std::string> modules;
+    std::vector<bool> adapts;                     // may have a fresh one
     std::vector<at::Tensor> a, b, magnitude;      // undefined where not adapted; the last also without DoRA
     at::Tensor row_squares;                       // with DoRA: ‖row‖² of the whole matrix, [Σ out]
     at::Tensor packed_a, packed_b, packed_scale;  // for frozen adapters: made once, in the compute type
@@ -175,10 +182,16 @@ class Decoder {
   AttentionShape shape() const;
   // What attention needs, for each kind of layer. Without paths when the batch has no nodes.
   std::vector<AttentionContext> contexts(const ForestBatch& batch);
-  // Runs the layers. attend(layer, qkv, context) gives attention's output. Returns the residual stream and the last
-  // block's output, not yet added.
-  template <class Attend>
-  NormOut run_layers(const ForestBatch& batch, const Attend& attend);
+  // How tokens meet: attend(layer, qkv, context) gives attention's output, recur(layer, projected) a recurrent one's.
+  struct Mixing {
+    std::function<at::Tensor(size_t, const at::Tensor&, const AttentionContext&)> attend;
+    std::function<at::Tensor(size_t, const at::Tensor&)> recur;
+  };
+  Mixing mix_forest(const ForestBatch& batch) const;
+  Recurrence recurrence(const ForestBatch& batch) const;
+  // Runs the layers. Returns the residual stream and the last block's output, not yet added.
+  NormOut run_layers(const ForestBatch& batch, const Mixing& mixing);
+  at::Tensor mix(const at::Tensor& x, size_t layer, const AttentionContext& context, const Mixing& mixing) const;
   // The final norm of the states at `flat`, in the compute type.
   at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
 

@@ -23,14 +23,14 @@ double LoraConfig::scale() const {
 
 std::vector<Decoder::Site> Decoder::empty_sites() const {
   std::vector<Site> out;
-  const auto sites = linear_sites(config_);
   for (int64_t i = 0; i < config_.n_layers; ++i)
-    for (const auto& site : sites) {
+    for (const auto& site : linear_sites(config_, i)) {
       Site s;
       s.in = site.in;
       for (const auto& part : site.parts) {
         s.out_sizes.push_back(part.out);
-        s.modules.push_back(fmt::format("model.layers.{}.{}", i, part.name));
+        s.adapts.push_back(part.adapts);
+        s.modules.push_back(fmt::format("{}{}", layer_prefix(config_, i), part.name));
       }
       s.a.resize(site.parts.size());
       s.b.resize(site.parts.size());
@@ -54,6 +54,7 @@ Status Decoder::add_lora(const LoraConfig& lora, uint64_t seed, bool trainable) 
     for (const auto& site : empty_sites())
       for (size_t i = 0; i < site.modules.size(); ++i) {
         const auto& module = site.modules[i];
+        if (!site.adapts[i]) continue;
         if (!lora.targets.empty() &&
             std::find(lora.targets.begin(), lora.targets.end(), last_part(module)) == lora.targets.end())
           continue;
@@ -71,6 +72,7 @@ Status Decoder::set_lora(const LoraConfig& lora, std::vector<LoraPair> pairs, bo
   return guarded([&]() -> Status {
     auto sites = empty_sites();
     for (auto& pair : pairs) {
+      pair.module = own_name(config_, pair.module);
       bool placed = false;
       for (size_t s = 0; s < sites.size() && !placed; ++s) {
         const auto it = std::find(sites[s].modules.begin(), sites[s].modules.end(), pair.module);
@@ -167,6 +169,7 @@ void over_rows(const Linear& base, int64_t from, int64_t n, at::ScalarType wide,
 
 // Given magnitudes, or the rows' own lengths: an untrained adapter changes nothing.
 void Decoder::set_magnitudes(Site& site, const Linear& base, bool trainable) const {
+  if (site.modules.empty()) return;
   at::NoGradGuard no_grad;
   const auto wide = at::TensorOptions().dtype(wide_type(options_.compute)).device(options_.device);
   const int64_t n_rows = base.weight.size(0);

@@ -16,13 +16,26 @@ using at::Tensor;
 
 namespace {
 
-constexpr const char* kSiteNames[kSites] = {"qkv", "o", "gate_up", "down"};
+constexpr const char* kSiteNames[kSites] = {"qkv", "o", "gate_up", "down", "recurrent_in", "recurrent_out"};
 
 void fill_normal(const Tensor& t, Prng& prng, double deviation) {
   Tensor cpu = at::empty(t.sizes(), at::kFloat);
   float* p = cpu.data_ptr<float>();
   for (int64_t i = 0; i < cpu.numel(); ++i) p[i] = static_cast<float>(prng.normal() * deviation);
   t.copy_(cpu);
+}
+
+// As makers begin: decays of 1 to the number of heads, time steps from 0.001 to 0.1, nothing past the state but what D
+// lets through.
+void fill_recurrent(const MambaWeights& r, Prng& prng) {
+  if (!r.conv.weight.defined()) return;
+  fill_normal(r.conv.weight, prng, 1 / std::sqrt(static_cast<double>(r.conv.taps())));
+  if (!r.a_log.defined()) return;
+  Tensor steps = at::empty({r.dt_bias.size(0)}, at::kDouble);
+  for (int64_t i = 0; i < steps.numel(); ++i) steps.data_ptr<double>()[i] = 0.001 * std::pow(100.0, prng.uniform());
+  r.dt_bias.copy_(steps + at::log(-at::expm1(-steps)));  // softplus of it is the step
+  r.a_log.copy_(at::log(at::arange(1, r.a_log.size(0) + 1, at::kDouble)));
+  r.d.fill_(1);
 }
 
 Tensor rows_of(const Tensor& t, int64_t from, int64_t n) { return n < 0 || !t.defined() ? t : t.narrow(0, from, n); }
@@ -65,10 +78,12 @@ void Decoder::allocate() {
   if (!c.tied_embeddings) head_ = at::empty({c.vocab_size, c.width}, matrix);
   if (c.head_bias) head_bias_ = at::zeros({c.vocab_size}, matrix);
   final_norm_ = norm(c.names->final_norm);
-  const auto sites = linear_sites(c);
   for (int64_t i = 0; i < c.n_layers; ++i) {
+    const auto sites = linear_sites(c, i);
+    const LayerConfig kind = c.layer(i);
     Layer layer;
     for (size_t s = 0; s < kSites; ++s) {
+      if (sites[s].parts.empty()) continue;
       const auto held = options_.nf4 == Nf4Base::kPacked ? matrix.device(at::kMeta) : matrix;
       layer.linears[s].weight = at::empty({sites[s].out, sites[s].in}, held);
       if (sites[s].bias) layer.linears[s].bias = at::zeros({sites[s].out}, matrix);
@@ -77,12 +92,23 @@ void Decoder::allocate() {
     layer.post1 = norm(c.names->post_norm1);
     layer.norm2 = norm(c.names->norm2);
     layer.post2 = norm(c.names->post_norm2);
-    if (c.qk_norm) {
+    if (kind.recurs()) {
+      auto& r = layer.recurrent;
+      const auto& m = c.mamba;
+      const bool mamba = kind.has_mamba();
+      const int64_t channels = mamba ? m.convolved() : c.width, taps = mamba ? m.kernel : c.short_conv.kernel;
+      r.conv.weight = at::zeros({channels, 1, taps}, wide);
+      if (mamba ? m.conv_bias : c.short_conv.bias) r.conv.bias = at::zeros({channels}, wide);
+      if (mamba) {
+        for (Tensor* t : {&r.dt_bias, &r.a_log, &r.d}) *t = at::zeros({m.n_heads}, wide);
+        if (m.gate != MambaConfig::Gate::kPlain) r.norm = at::ones({m.inner()}, wide);
+      }
+    }
+    if (c.qk_norm && kind.attends()) {
       layer.q_norm = c.norm == Norm::kRmsPlusOne ? at::zeros({c.head_dim}, wide) : at::ones({c.head_dim}, wide);
       layer.k_norm = layer.q_norm.clone();
     }
     layers_.push_back(std::move(layer));
-    const LayerConfig kind = c.layer(i);
     const auto known = std::find(kinds_.begin(), kinds_.end(), kind);
     kind_of_.push_back(static_cast<size_t>(known - kinds_.begin()));
     if (known == kinds_.end()) kinds_.push_back(kind);
@@ -102,8 +128,9 @@ void Decoder::walk_weights(const Use& use) const {
     give(weights.bias);
   };
   give(embedding_);
-  const auto sites = linear_sites(config_);
-  for (const auto& layer : layers_) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const auto& layer = layers_[i];
+    const auto sites = linear_sites(config_, static_cast<int64_t>(i));
     const auto give_site = [&](size_t s) {
       int64_t from = 0;
       for (const auto& part : sites[s].parts) {
@@ -113,14 +140,18 @@ void Decoder::walk_weights(const Use& use) const {
       }
     };
     give_norm(layer.norm1);
-    give_site(0);
+    give_site(kAttentionIn);
     give(layer.q_norm);
     give(layer.k_norm);
-    give_site(1);
+    give_site(kAttentionOut);
+    give_site(kRecurrentIn);
+    const auto& r = layer.recurrent;
+    for (const Tensor* t : {&r.conv.weight, &r.conv.bias, &r.dt_bias, &r.a_log, &r.d, &r.norm}) give(*t);
+    give_site(kRecurrentOut);
     give_norm(layer.post1);
     give_norm(layer.norm2);
-    give_site(2);
-    give_site(3);
+    give_site(kFfnIn);
+    give_site(kFfnOut);
     give_norm(layer.post2);
   }
   give_norm(final_norm_);
@@ -170,14 +201,23 @@ std::vector<Parameter> Decoder::parameters() const {
       add(name(part) + "_bias", weights.bias, false);
     };
     add_norm_weights("norm1", layer.norm1);
-    add_site(0);
+    add_site(kAttentionIn);
     add(name("q_norm"), layer.q_norm, false);
     add(name("k_norm"), layer.k_norm, false);
-    add_site(1);
+    add_site(kAttentionOut);
+    add_site(kRecurrentIn);
+    const auto& r = layer.recurrent;
+    add(name("conv"), r.conv.weight, true);
+    add(name("conv_bias"), r.conv.bias, false);
+    add(name("dt_bias"), r.dt_bias, false);
+    add(name("a_log"), r.a_log, false);
+    add(name("d"), r.d, false);
+    add(name("recurrent_norm"), r.norm, false);
+    add_site(kRecurrentOut);
     add_norm_weights("post1", layer.post1);
     add_norm_weights("norm2", layer.norm2);
-    add_site(2);
-    add_site(3);
+    add_site(kFfnIn);
+    add_site(kFfnOut);
     add_norm_weights("post2", layer.post2);
   }
   add("norm", final_norm_.weight, false);
@@ -212,10 +252,12 @@ Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const 
     const double out_deviation = 0.02 / std::sqrt(2.0 * static_cast<double>(config.n_layers));
     fill_normal(d.embedding_, prng, 0.02);
     if (d.head_.defined()) fill_normal(d.head_, prng, 0.02);
-    const auto sites = linear_sites(config);
-    for (auto& layer : d.layers_)
+    for (int64_t i = 0; i < config.n_layers; ++i) {
+      Layer& layer = d.layers_[static_cast<size_t>(i)];
+      const auto sites = linear_sites(config, i);
       for (size_t s = 0; s < kSites; ++s) {
         Linear& linear = layer.linears[s];
+        if (sites[s].parts.empty()) continue;
         const bool packed = options.nf4 == Nf4Base::kPacked;
         const Tensor weight = packed ? at::empty(linear.weight.sizes(), at::kFloat) : linear.weight;
         fill_normal(weight, prng, s % 2 == 0 ? 0.02 : out_deviation);
@@ -226,6 +268,8 @@ Result<Decoder> Decoder::random(const ModelConfig& config, uint64_t seed, const 
           from += part.out;
         }
       }
+      fill_recurrent(layer.recurrent, prng);
+    }
     for (auto& p : d.parameters()) p.value.requires_grad_(options.trainable);
     return d;
   });
@@ -255,7 +299,7 @@ Result<Decoder> Decoder::from_weights(const ModelConfig& config, const WeightFil
       }
     for (const auto& slice : d.weights()) {
       wanted.push_back(slice.name);
-      const TensorView* view = files.find(slice.name);
+      const TensorView* view = find_tensor(files, config, slice.name);
       if (view == nullptr)
         return fail(ErrorCode::kBadInput, fmt::format("{}: tensor {} is missing", files.place(), slice.name));
       const auto expected = slice.value.sizes().vec();
@@ -271,7 +315,7 @@ Result<Decoder> Decoder::from_weights(const ModelConfig& config, const WeightFil
     }
     std::sort(wanted.begin(), wanted.end());
     for (const auto& name : files.names()) {
-      const bool known = std::binary_search(wanted.begin(), wanted.end(), name) ||
+      const bool known = std::binary_search(wanted.begin(), wanted.end(), own_name(config, name)) ||
                          (config.tied_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq");
       if (!known)
         return fail(ErrorCode::kUnsupportedModel,

@@ -19,6 +19,7 @@ namespace {
 
 struct TorchCache final : Cache {
   std::vector<Decoder::LayerCache> layers;
+  int64_t capacity = 0;  // of keys and values
   std::vector<int64_t> lengths;
   std::vector<int32_t> rope_keys;  // of the prompts; empty: all 0
   size_t n_rows() const override { return lengths.size(); }
@@ -84,7 +85,8 @@ class TorchEngine final : public Engine {
         cache->rope_keys.push_back(rope_key(config(), cache->lengths.back()));
         longest = std::max(longest, cache->lengths.back());
       }
-      copy_out(active().prefill(prompts, longest + kSpareTokens, cache->layers), logits);
+      cache->capacity = longest + kSpareTokens;
+      copy_out(active().prefill(prompts, cache->capacity, cache->layers), logits);
       return std::unique_ptr<Cache>(std::move(cache));
     });
   }
@@ -105,8 +107,7 @@ class TorchEngine final : public Engine {
                   fmt::format("a row has {} tokens, the model's context is {}", longest, config().max_positions));
     use_threads();
     return guarded([&]() -> Status {
-      const int64_t capacity = c.layers[0].keys.size(2);
-      if (longest >= capacity) grow(c, std::min(config().max_positions, capacity * 3 / 2 + kSpareTokens));
+      if (longest >= c.capacity) grow(c, std::min(config().max_positions, c.capacity * 3 / 2 + kSpareTokens));
       copy_out(active().step({{ids.begin(), ids.end()}, c.lengths, c.rope_keys}, c.layers), logits);
       for (auto& length : c.lengths) ++length;
       return {};
@@ -126,11 +127,10 @@ class TorchEngine final : public Engine {
     }
     return guarded([&]() -> Status {
       at::NoGradGuard no_grad;
-      for (auto& layer : c.layers) {
-        const at::Tensor at_rows = at::tensor(index, at::kLong).to(layer.keys.device());
-        layer.keys = layer.keys.index_select(0, at_rows);
-        layer.values = layer.values.index_select(0, at_rows);
-      }
+      const at::Tensor at_rows = at::tensor(index, at::kLong).to(decoder_.options().device);
+      for (auto& layer : c.layers)
+        for (at::Tensor* t : {&layer.keys, &layer.values, &layer.recurrent.tail, &layer.recurrent.state})
+          if (t->defined()) *t = t->index_select(0, at_rows);
       c.lengths = std::move(lengths);
       c.rope_keys = std::move(rope_keys);
       return {};
@@ -154,6 +154,7 @@ class TorchEngine final : public Engine {
   static void grow(TorchCache& c, int64_t capacity) {
     for (auto& layer : c.layers)
       for (at::Tensor* t : {&layer.keys, &layer.values}) {
+        if (!t->defined()) continue;
         auto sizes = t->sizes().vec();
         const int64_t old = sizes[2];
         sizes[2] = capacity;
@@ -161,6 +162,7 @@ class TorchEngine final : public Engine {
         bigger.narrow(2, 0, old).copy_(*t);
         *t = std::move(bigger);
       }
+    c.capacity = capacity;
   }
   Decoder& active() { return full_ ? *full_ : decoder_; }
   void use_threads() const {

@@ -36,20 +36,20 @@ Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adap
     SLM_TRY(parsed, parse_adapter(adapter));
   }
   std::map<std::string, const LoraPair*> pairs;  // by the tensor they change
-  for (const auto& pair : parsed.pairs) pairs[pair.module + ".weight"] = &pair;
+  for (const auto& pair : parsed.pairs) pairs[own_name(config, pair.module) + ".weight"] = &pair;
 
   std::set<std::string> in_nf4;
   if (adapter.nf4_base) {
-    const auto sites = linear_sites(config);
     for (int64_t i = 0; i < config.n_layers; ++i)
-      for (const auto& site : sites)
-        for (const auto& part : site.parts) in_nf4.insert(fmt::format("model.layers.{}.{}.weight", i, part.name));
+      for (const auto& site : linear_sites(config, i))
+        for (const auto& part : site.parts)
+          in_nf4.insert(fmt::format("{}{}.weight", layer_prefix(config, i), part.name));
   }
 
   std::vector<TensorToWrite> tensors;
   size_t n_found = 0;
   for (const auto& wanted : checkpoint_tensors(config)) {
-    const TensorView* view = files.find(wanted.name);
+    const TensorView* view = find_tensor(files, config, wanted.name);
     if (view == nullptr || view->shape != wanted.shape)
       return fail(ErrorCode::kBadInput,
                   fmt::format("{}: tensor {} is missing or of another shape than config.json says", base.string(),
@@ -73,7 +73,7 @@ Status merge_weights(const std::filesystem::path& base, const AdapterFiles& adap
     at::NoGradGuard no_grad;
     return write_safetensors_file(out, tensors, [&](size_t i) -> Result<Bytes> {
       const auto& tensor = tensors[i];
-      const TensorView& view = *files.find(tensor.name);
+      const TensorView& view = *find_tensor(files, config, tensor.name);
       const auto pair = pairs.find(tensor.name);
       const bool quantised = in_nf4.contains(tensor.name);
       if (pair == pairs.end() && !quantised && tensor.dtype == view.dtype)

@@ -29,27 +29,62 @@ int64_t dtype_size(DType dtype) {
   return dtype == DType::kFloat32 ? 4 : 2;
 }
 
-// Σ (in + out) over a layer's linears: elements of A and B for each unit of rank.
-int64_t layer_adapter_elements(const ModelConfig& c) {
-  int64_t out = 0;
-  for (const auto& site : linear_sites(c))
-    for (const auto& part : site.parts) out += site.in + part.out;
+// Over all layers.
+struct Linears {
+  int64_t elements = 0, largest = 0, rows = 0;  // largest: of a matrix, which is dequantised whole
+  int64_t adapted = 0, adapted_rows = 0;        // Σ (in + out): elements of A and B for each unit of rank
+};
+Linears linears_of(const ModelConfig& c) {
+  Linears out;
+  for (int64_t i = 0; i < c.n_layers; ++i)
+    for (const auto& site : linear_sites(c, i)) {
+      out.elements += site.in * site.out;
+      out.largest = std::max(out.largest, site.in * site.out);
+      out.rows += site.out;
+      for (const auto& part : site.parts) {
+        if (!part.adapts) continue;
+        out.adapted += site.in + part.out;
+        out.adapted_rows += part.out;
+      }
+    }
   return out;
 }
 
-// What is quantised: elements, and those of the largest matrix, which is dequantised whole.
-struct Linears {
-  int64_t elements = 0, largest = 0, rows = 0;
+// How many layers have what.
+struct Layers {
+  int64_t attention = 0, mamba = 0, convolution = 0, ffn = 0, norms = 0;
 };
-Linears layer_linears(const ModelConfig& c) {
-  Linears out;
-  for (const auto& site : linear_sites(c)) {
-    out.elements += site.in * site.out;
-    out.largest = std::max(out.largest, site.in * site.out);
-    out.rows += site.out;
+Layers layers_of(const ModelConfig& c) {
+  Layers out;
+  for (int64_t i = 0; i < c.n_layers; ++i) {
+    const LayerConfig kind = c.layer(i);
+    out.attention += kind.attends();
+    out.mamba += kind.has_mamba();
+    out.convolution += kind.mixer == Mixer::kShortConv;
+    out.ffn += kind.ffn;
+    out.norms += 1 + (kind.mixer != Mixer::kNone && kind.ffn && !c.parallel);
   }
   return out;
 }
+
+// What recurrent layers keep of a conversation, float32.
+int64_t state_bytes(const ModelConfig& c, const Layers& layers) {
+  const auto& m = c.mamba;
+  return 4 * (layers.mamba * (m.inner() * m.state + (m.kernel - 1) * m.convolved()) +
+              layers.convolution * (c.short_conv.kernel - 1) * c.width);
+}
+
+// mamba.cc, a token of one layer: the projection, what the convolution gathers, what chunks gather and turn, products
+// inside a chunk (differences in float64), and the states between chunks. Half of them live beside their gradients.
+int64_t mamba_bytes(const ModelConfig& c, bool gradients) {
+  const auto& m = c.mamba;
+  const int64_t chunk = std::max<int64_t>(chunk_of(m), 1);
+  const int64_t plain = m.projected() + (3 + (gradients ? m.kernel : 0)) * m.convolved() + 6 * m.inner();
+  const int64_t inside = m.n_heads * chunk * (gradients ? 8 : 6);
+  const int64_t states = 3 * m.inner() * m.state / chunk;
+  return 2 * (gradients ? 3 : 2) * (plain + inside + states);
+}
+int64_t short_conv_bytes(const ModelConfig& c) { return 4 * c.width * (4 + c.short_conv.kernel); }
 // Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
 int64_t nf4_bytes(int64_t elements) { return elements / 2 + elements / 64 + elements / 4096; }
 
@@ -65,7 +100,9 @@ int64_t n_parameters(const ModelConfig& c) {
 ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t batch) {
   ServePlan out;
   const int64_t size = dtype_size(dtype), q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
-  const auto cache = [&](int64_t tokens) { return 2 * c.n_layers * tokens * kv * size; };
+  const Layers layers = layers_of(c);
+  const int64_t states = batch * state_bytes(c, layers);
+  const auto cache = [&](int64_t tokens) { return 2 * layers.attention * tokens * kv * size + states; };
   out.weight_bytes = n_parameters(c) * size;
   out.cache_bytes = cache(batch * context);
   // Of the prompts computed at once, one layer at a time: the residual stream three times (float32), two norms, the
@@ -74,7 +111,10 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   const int64_t tokens = std::min(batch * context, most_tokens(kPrefillTokens, context));
   const int64_t scores = kTileThreads * kTileRows * context * kTileValueBytes;
   const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + 2 * (q + 2 * kv) + 2 * kv + 2 * q));
-  const int64_t layer = stream + std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
+  int64_t widest = std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
+  if (layers.mamba > 0) widest = std::max(widest, tokens * mamba_bytes(c, false));
+  if (layers.convolution > 0) widest = std::max(widest, tokens * short_conv_bytes(c));
+  const int64_t layer = stream + widest;
   const int64_t prefill = cache(batch * (context + kSpareTokens)) + layer;
   // While it decodes, a full cache is copied into one half as large again, a tensor at a time.
   const int64_t longest = std::min(c.max_positions, context * 3 / 2 + kSpareTokens);
@@ -91,42 +131,50 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, w = c.width, f = c.ffn_width;
   const int64_t tokens = std::max(shape.batch_tokens, shape.longest);
   const bool lora = shape.rank > 0;
-  const Linears linears = layer_linears(c);
+  const Linears linears = linears_of(c);
+  const Layers layers = layers_of(c);
+  const auto& m = c.mamba;
   const bool dora = shape.dora && lora, nf4 = shape.nf4 && lora;
-  out.n_adapter_parameters = lora ? shape.rank * c.n_layers * layer_adapter_elements(c) : 0;
-  if (dora) out.n_adapter_parameters += c.n_layers * linears.rows;
+  out.n_adapter_parameters = lora ? shape.rank * linears.adapted : 0;
+  if (dora) out.n_adapter_parameters += linears.adapted_rows;
   // Full weights: float32 masters, and copies in the compute type during a step.
   out.weight_bytes = lora ? n * size : n * (4 + (size == 4 ? 0 : size));
   if (nf4) {
-    const int64_t quantised = c.n_layers * linears.elements;
+    const int64_t quantised = linears.elements;
     out.weight_bytes += nf4_bytes(quantised) - quantised * size + linears.largest * size;
   }
   // Float32, and stacked in the compute type, where zeros fill up what several outputs share.
   out.adapter_bytes = out.n_adapter_parameters * (4 + 2 * size);
   // Lengths of the base's rows; some rows of the weight as float32 while the adapted ones are measured.
-  if (dora) out.adapter_bytes += c.n_layers * linears.rows * 4 + 2 * kNormRows * std::max(w, f) * 4;
+  if (dora) out.adapter_bytes += linears.rows * 4 + 2 * kNormRows * std::max(w, f) * 4;
   const int64_t trained = lora ? out.n_adapter_parameters : n;
   out.optimiser_bytes = trained * 16;  // two moments, the gradient, the best values so far; float32
 
-  // What a layer keeps for its backward pass, tensor by tensor.
+  // What layers keep for their backward pass, tensor by tensor.
   struct Kept {
     int64_t bytes, count;
   };
-  const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0;
-  const Kept kept[] = {{4 * tokens * w, 2},                // the residual stream
-                       {size * tokens * w, 2 + 2 * drop},  // the norms' outputs, their masks
-                       {size * tokens * (q + 2 * kv), 1},  // turned
-                       {size * tokens * q, 1 + drop},      // attention's output, its mask
-                       {4 * tokens * c.n_heads, 1},
-                       {size * tokens * 2 * f, 1},  // gate and up
-                       {size * tokens * f, 1 + drop},
-                       {size * tokens * r, 7},                         // of the adapters, between A and B
-                       {size * tokens * linears.rows, dora ? 1 : 0}};  // the linears' outputs before they are scaled
-  for (const auto& [bytes, count] : kept) out.activation_bytes += c.n_layers * bytes * count;
+  const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0, attending = layers.attention;
+  const int64_t recurrent = layers.mamba + layers.convolution;
+  const Kept kept[] = {{4 * tokens * w, layers.norms},                  // the residual stream
+                       {size * tokens * w, layers.norms * (1 + drop)},  // the norms' outputs, their masks
+                       {size * tokens * (q + 2 * kv), attending},       // turned
+                       {size * tokens * q, attending * (1 + drop)},     // attention's output, its mask
+                       {4 * tokens * c.n_heads, attending},
+                       {size * tokens * (c.gated ? 2 : 1) * f, layers.ffn},  // gate and up
+                       {size * tokens * f, layers.ffn * (1 + drop)},
+                       {size * tokens * m.projected(), layers.mamba},  // all that a Mamba keeps
+                       {size * tokens * m.inner(), layers.mamba * (1 + drop)},
+                       {4 * tokens * w, layers.convolution * (7 + (lora ? 0 : c.short_conv.kernel))},
+                       {size * tokens * r, 4 * attending + 3 * layers.ffn + 2 * recurrent},    // between A and B
+                       {size * tokens * (linears.rows / c.n_layers), dora ? c.n_layers : 0}};  // outputs before scaling
+  for (const auto& [bytes, count] : kept) out.activation_bytes += bytes * count;
   // On top, the last layer's way back (feed-forward part or attention), or before it the loss.
   // Attention: the gradient, keys and values packed thrice, their gradients' sums in float32, where paths part twice.
   const int64_t attention_back = tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
-  const int64_t back = tokens * (8 * w + 2 * w * size) + std::max(tokens * size * 4 * f, attention_back);
+  int64_t block_back = std::max(layers.ffn > 0 ? tokens * size * 4 * f : 0, layers.attention > 0 ? attention_back : 0);
+  if (layers.mamba > 0) block_back = std::max(block_back, tokens * mamba_bytes(c, true));
+  const int64_t back = tokens * (8 * w + 2 * w * size) + block_back;
   const int64_t loss = std::min(tokens, kLossRows) * c.vocab_size * size + tokens * w * (8 + 2 * size);
   const int64_t head_gradients = lora ? 0 : 8 * c.vocab_size * w;
   const int64_t on_top = std::max(back, loss) + head_gradients;

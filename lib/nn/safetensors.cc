@@ -1,5 +1,7 @@
 #include "nn/safetensors.h"
 
+#include "nn/config.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -265,6 +267,11 @@ Status write_safetensors_file(const std::filesystem::path& path, const std::vect
   }
   if (std::fflush(file.get()) != 0 || ::fsync(::fileno(file.get())) != 0) return fail(errno_error(path, "writing"));
   return {};
+}
+
+const TensorView* find_tensor(const WeightFiles& files, const ModelConfig& config, const std::string& name) {
+  const TensorView* view = files.find(name);
+  return view != nullptr ? view : files.find(other_name(config, name));
 }
 
 }  // namespace slm::nn

@@ -67,6 +67,10 @@ class WeightFiles {
   std::map<std::string, size_t> where_;
 };
 
+// A tensor of a model, under either name that its family's files have it; null if there is none.
+struct ModelConfig;
+const TensorView* find_tensor(const WeightFiles& files, const ModelConfig& config, const std::string& name);
+
 struct TensorToWrite {
   std::string name, dtype;
   std::vector<int64_t> shape;

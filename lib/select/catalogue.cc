@@ -29,6 +29,8 @@ json::object config_of(const json::object& row) {
       {"head_dim", "head_dim"},         {"tied", "tie_word_embeddings"}};
   for (const auto& [ours, theirs] : kKeys)
     if (const json::value* value = find(*shape, ours)) config[theirs] = *value;
+  if (const json::object* layers = get_object(row, "layers"))
+    for (const auto& [key, value] : *layers) config[key] = value;
   return config;  // without rotary scaling: every kind that the schema knows is computed
 }
 

@@ -43,7 +43,7 @@ bool all_finite(const nn::TensorView& tensor) {
 Result<WeightCheck> check_weights(const std::filesystem::path& dir, const nn::ModelConfig& config, Progress& progress) {
   SLM_TRY(const nn::WeightFiles files, nn::WeightFiles::open(dir));
   for (const auto& wanted : nn::checkpoint_tensors(config)) {
-    const nn::TensorView* tensor = files.find(wanted.name);
+    const nn::TensorView* tensor = nn::find_tensor(files, config, wanted.name);
     if (tensor == nullptr)
       return fail(ErrorCode::kBadInput,
                   fmt::format("{}: tensor {} is missing, which config.json asks for", dir.string(), wanted.name));

@@ -21,6 +21,7 @@ hub's older generation (rope_theta, rope_scaling), half one that transformers 5 
 """
 import argparse
 import json
+import math
 import pathlib
 import subprocess
 import sys
@@ -36,6 +37,11 @@ BOUND = 1e-4  # max|Δ| / max|logit|
 SHAPE = dict(vocab_size=37, hidden_size=24, intermediate_size=20, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=10)
+
+NEMOTRON_H = dict(model_type="nemotron_h", head_dim=8, intermediate_size=20, mamba_num_heads=6, mamba_head_dim=5, n_groups=2, ssm_state_size=7,
+                  conv_kernel=4, chunk_size=4, layer_norm_epsilon=1e-5, mlp_hidden_act="relu2", mamba_hidden_act="silu")
+FALCON_FACTORS = dict(embedding_multiplier=5.6, lm_head_multiplier=0.3, key_multiplier=0.7, attention_in_multiplier=1.2, attention_out_multiplier=0.9,
+                      ssm_in_multiplier=1.3, ssm_out_multiplier=0.6, mlp_multipliers=[0.8, 0.4], ssm_multipliers=[0.35, 0.6, 0.9, 1.4, 0.7])
 
 # row: (models it stands for, older generation of config.json, fields beside SHAPE)
 ROWS = {
@@ -88,13 +94,45 @@ ROWS = {
     "qwen2-nf4": ("QLoRA on linears with biases", True, dict(model_type="qwen2", tie_word_embeddings=True)),
     "phi3-nf4": ("QLoRA on fused linears", True, dict(model_type="phi3", hidden_size=40, original_max_position_embeddings=64)),
     "llama-nf4-dora": ("DoRA over NF4", True, dict(model_type="llama", hidden_size=40, head_dim=6)),
+    "nemotron-h": ("Nemotron-H, Nemotron-Nano-9B-v2 (hub's file)", True, NEMOTRON_H | dict(
+        hybrid_override_pattern="M-*M-*-", num_hidden_layers=7, time_step_limit=[0.0, math.inf], time_step_min=1e-6)),
+    "nemotron-h-new": ("Nemotron-H (transformers 5), time steps limited", False, NEMOTRON_H | dict(
+        layers_block_type=["linear_attention", "full_attention", "mlp"] * 2, use_bias=True, mlp_bias=True, use_conv_bias=False,
+        n_groups=3, time_step_limit=[0.6, math.inf], time_step_min=0.6)),
+    "granite-h": ("Granite 4.0 h", True, dict(
+        model_type="granitemoehybrid", num_hidden_layers=6, layer_types=["mamba", "attention", "mamba"] * 2, shared_intermediate_size=20,
+        num_local_experts=0, num_experts_per_tok=0, position_embedding_type="nope", tie_word_embeddings=True, embedding_multiplier=12.0,
+        logits_scaling=8.0, residual_multiplier=0.22, attention_multiplier=0.07, mamba_n_heads=8, mamba_d_head=6, mamba_n_groups=1,
+        mamba_d_state=5, mamba_d_conv=4, mamba_expand=2, mamba_chunk_size=4, mamba_conv_bias=True, mamba_proj_bias=False)),
+    "granite-h-new": ("Granite 4.0 h (transformers 5), time steps limited, rotary", False, dict(
+        model_type="granitemoehybrid", num_hidden_layers=4, layer_types=["linear_attention", "full_attention"] * 2, shared_intermediate_size=20,
+        num_local_experts=0, num_experts_per_tok=0, position_embedding_type="rope", attention_bias=True, logits_scaling=3.0,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0), mamba_n_heads=4, mamba_d_head="auto", mamba_n_groups=2,
+        mamba_d_state=3, mamba_d_conv=3, mamba_chunk_size=7, mamba_conv_bias=False, mamba_proj_bias=True, time_step_limit=[0.6, 0.8])),
+    "lfm2": ("LFM2", True, dict(
+        model_type="lfm2", num_hidden_layers=6, full_attn_idxs=[2, 5], conv_L_cache=3, conv_bias=False, rope_theta=1000000.0, norm_eps=1e-5,
+        block_auto_adjust_ff_dim=True, block_multiple_of=8, block_ffn_dim_multiplier=1.3, intermediate_size=40, tie_embedding=True)),
+    "lfm2-new": ("LFM2 (transformers 5), with biases", False, dict(
+        model_type="lfm2", num_hidden_layers=4, layer_types=["conv", "full_attention"] * 2, conv_L_cache=4, conv_bias=True,
+        block_auto_adjust_ff_dim=False, tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=5000.0))),
+    "falcon-h1": ("Falcon-H1", True, dict(
+        model_type="falcon_h1", head_dim=8, rope_theta=100000000000.0, mamba_d_ssm=48, mamba_n_heads=8, mamba_d_head=6, mamba_n_groups=2,
+        mamba_d_state=5, mamba_d_conv=4, mamba_chunk_size=4, mamba_rms_norm=False, mamba_norm_before_gate=False, **FALCON_FACTORS)),
+    "falcon-h1-new": ("Falcon-H1 (transformers 5), gated norm, biases", False, dict(
+        model_type="falcon_h1", mamba_d_ssm=36, mamba_n_heads=6, mamba_d_head=6, mamba_n_groups=3, mamba_d_state=4, mamba_d_conv=2,
+        mamba_chunk_size=7, mamba_rms_norm=True, mamba_norm_before_gate=False, attention_bias=True, mlp_bias=True, mamba_proj_bias=True,
+        projectors_bias=True, mamba_conv_bias=False, time_step_limit=[0.6, 0.8], tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0), **FALCON_FACTORS)),
+    "falcon-h1-norm": ("Falcon-H1, norm before the gate", False, dict(
+        model_type="falcon_h1", mamba_d_ssm=24, mamba_n_heads=4, mamba_d_head=6, mamba_n_groups=2, mamba_d_state=4, mamba_rms_norm=True,
+        mamba_norm_before_gate=True, mamba_chunk_size=5)),
 }
 # Widths of -nf4 rows are no multiples of 16: bitsandbytes 0.50.2 dequantises rows of such lengths wrongly on some CPUs unless
 # they are multiples of its block of 64 (models that people use have those).
 PARTIAL = {"llama-partial": ["q_proj", "v_proj", "up_proj"]}
-ALL_GRADIENTS = ("llama-partial", "llama-wide")  # recorded always
+ALL_GRADIENTS = ("llama-partial", "llama-wide", "nemotron-h", "granite-h-new", "lfm2-new", "falcon-h1-new")  # recorded always
 # Of these, what 20 steps make of the adapter is recorded too; of fresh models with --gradients, of all.
-TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora")
+TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora", "nemotron-h", "falcon-h1")
 N_STEPS = 20
 ADAMW = dict(lr=3e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
 CLIP = 0.5
@@ -109,6 +147,12 @@ def randomise(model, seed):
             x = torch.randn(p.shape, generator=g)
             if "norm" in name and name.endswith("weight"):
                 x = 0.4 * x + (0 if plus_one else 1)
+            elif "conv" in name and p.ndim == 3:  # large enough, and decays slow enough, that what a state holds shows
+                x = 0.8 * x
+            elif name.endswith("A_log"):
+                x = 0.5 * x - 1
+            elif name.endswith(("dt_bias", ".D")):
+                x = 0.5 * x
             else:
                 x = 0.2 * x
             p.copy_(x.bfloat16().float())
@@ -137,12 +181,22 @@ def logits_of(model, ids):
         return model(ids[None]).logits[0].float().contiguous()
 
 
+# peft takes no adapter on Mamba's output projection in these.
+NO_OUT_PROJ = ("nemotron_h", "falcon_h1")
+
+
 def targets_of(model):
-    return sorted({n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n})
+    names = sorted({n.split(".")[-1] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "lm_head" not in n})
+    return [n for n in names if n != "out_proj" or model.config.model_type not in NO_OUT_PROJ]
 
 
-def plain(name):
-    return name.removeprefix("base_model.model.").replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")
+def in_file(name, row):
+    """A parameter's name as checkpoints have it."""
+    return name.replace("model.", "backbone.", 1) if row.startswith("nemotron-h") and name.startswith("model.") else name
+
+
+def plain(name, row):
+    return in_file(name.removeprefix("base_model.model."), row).replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector")
 
 
 def load_base(directory, row):
@@ -240,7 +294,7 @@ def make_row(out, row, seed, gradients):
         loss.backward()
         expected["loss"] = loss.detach().reshape(1)
         for n, p in model.named_parameters():
-            expected[f"grad.{n}"] = p.grad.clone()
+            expected[f"grad.{in_file(n, row)}"] = p.grad.clone()
         model.zero_grad()
 
     lora = peft.LoraConfig(r=2, lora_alpha=5, target_modules=PARTIAL.get(row) or targets_of(model), task_type="CAUSAL_LM", lora_dropout=0.0,
@@ -265,10 +319,10 @@ def make_row(out, row, seed, gradients):
     expected["adapted_loss"] = loss.detach().reshape(1)
     for n, p in adapted.named_parameters():
         if p.requires_grad:
-            expected[f"adapted_grad.{plain(n)}"] = p.grad.clone()
+            expected[f"adapted_grad.{plain(n, row)}"] = p.grad.clone()
     if gradients or row in TRAINED:
         expected["step_losses"] = torch.tensor(train(adapted, batch))
-        expected |= {f"trained.{plain(n)}": p.detach().clone() for n, p in adapted.named_parameters() if p.requires_grad}
+        expected |= {f"trained.{plain(n, row)}": p.detach().clone() for n, p in adapted.named_parameters() if p.requires_grad}
     save_file(expected, out / "expected.safetensors")
 
 
@@ -308,7 +362,7 @@ def distil(directory):
         out[f"{student}.loss"] = (total / n).detach().reshape(1)
         for name, p in model.named_parameters():
             if p.requires_grad:
-                out[f"{student}.grad.{plain(name)}"] = p.grad.clone()
+                out[f"{student}.grad.{plain(name, student)}"] = p.grad.clone()
     save_file(out, directory / "distil.safetensors")
 
 

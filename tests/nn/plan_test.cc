@@ -58,6 +58,32 @@ ModelConfig small_model(int64_t n_layers = 6) {
   return c;
 }
 
+// Mamba, attention and a feed-forward part in turns, as in a Nemotron-H; or attention and Mamba side by side in each,
+// as in a Falcon-H1; or short convolutions, as in an LFM2.
+enum class Kind { kLlama, kNemotron, kFalcon, kLfm2 };
+ModelConfig model_of(Kind kind, int64_t n_layers) {
+  ModelConfig c = small_model(n_layers);
+  if (kind == Kind::kLlama) return c;
+  static ModuleNames names = [] {
+    ModuleNames out = kLlamaNames;
+    out.recurrent = "mamba";
+    return out;
+  }();
+  c.names = &names;
+  c.mamba.n_heads = 16, c.mamba.head_dim = 32, c.mamba.n_groups = 2, c.mamba.state = 64;
+  for (int64_t i = 0; i < n_layers; ++i) {
+    LayerConfig layer;
+    if (kind == Kind::kFalcon) layer.mixer = Mixer::kBoth;
+    if (kind == Kind::kLfm2) layer.mixer = i % 3 == 2 ? Mixer::kAttention : Mixer::kShortConv;
+    if (kind == Kind::kNemotron) {
+      layer.mixer = i % 3 == 0 ? Mixer::kMamba : i % 3 == 1 ? Mixer::kNone : Mixer::kAttention;
+      layer.ffn = layer.mixer == Mixer::kNone;
+    }
+    c.layers.push_back(layer);
+  }
+  return c;
+}
+
 at::ScalarType torch_dtype(DType dtype) { return dtype == DType::kFloat32 ? at::kFloat : at::kBFloat16; }
 
 std::vector<int32_t> random_ids(int64_t n, Prng& prng) {
@@ -72,6 +98,7 @@ struct Training {
   int n_steps = 1;
   bool same_length = true;
   int64_t n_layers = 6;
+  Kind kind = Kind::kLlama;
 };
 
 // Steps as the trainer makes them, without its data.
@@ -79,7 +106,7 @@ void train(const Training& t) {
   at::set_num_threads(1);
   const bool lora = t.shape.rank > 0;
   const auto nf4 = t.shape.nf4 ? Nf4Base::kPacked : Nf4Base::kNo;
-  auto decoder = Decoder::random(small_model(t.n_layers), 1, {torch_dtype(t.dtype), at::kCPU, !lora, nf4}).value();
+  auto decoder = Decoder::random(model_of(t.kind, t.n_layers), 1, {torch_dtype(t.dtype), at::kCPU, !lora, nf4}).value();
   if (lora) {
     LoraConfig config;
     config.rank = t.shape.rank;
@@ -119,7 +146,7 @@ class PlanPeak : public ::testing::Test {
 };
 
 void expect_live(const Training& t) {
-  const TrainPlan plan = plan_train(small_model(t.n_layers), t.dtype, t.shape);
+  const TrainPlan plan = plan_train(model_of(t.kind, t.n_layers), t.dtype, t.shape);
   EXPECT_EXIT((train(t), report_peak()), ::testing::ExitedWithCode(0),
               PeakIs(plan.total_bytes - plan.compiled_bytes, 0.85, 1.2));
 }
@@ -138,6 +165,16 @@ TEST_F(PlanPeak, TrainingOneLongSequence) {
   keep_compiled("1"), expect_live({{4096, 4096, 8}, DType::kBFloat16, 1, true, 2});
 }
 
+TEST_F(PlanPeak, TrainingNemotronH) {
+  keep_compiled("1"), expect_live({{4096, 256, 8}, DType::kBFloat16, 1, true, 6, Kind::kNemotron});
+}
+TEST_F(PlanPeak, TrainingFalconH1) {
+  keep_compiled("1"), expect_live({{2048, 256, 8}, DType::kFloat32, 1, true, 4, Kind::kFalcon});
+}
+TEST_F(PlanPeak, TrainingLfm2) {
+  keep_compiled("1"), expect_live({{6144, 256, 8}, DType::kBFloat16, 1, true, 6, Kind::kLfm2});
+}
+
 // Steps of many lengths: what is freed is taken again, and compiled products don't pile up.
 TEST_F(PlanPeak, TrainingManySteps) {
   const Training t{{2048, 128, 8}, DType::kBFloat16, 40, false};
@@ -148,12 +185,13 @@ TEST_F(PlanPeak, TrainingManySteps) {
 struct Serving {
   int64_t context, batch;
   int64_t n_layers = 3;
+  Kind kind = Kind::kLlama;
 };
 
 // Prompts that share nothing, answered by a token each, as the engine does it.
 void serve(const Serving& s) {
   at::set_num_threads(1);
-  auto decoder = Decoder::random(small_model(s.n_layers), 1, {at::kBFloat16, at::kCPU, false}).value();
+  auto decoder = Decoder::random(model_of(s.kind, s.n_layers), 1, {at::kBFloat16, at::kCPU, false}).value();
   Prng prng(3);
   std::vector<std::vector<int32_t>> prompts;
   for (int64_t i = 0; i < s.batch; ++i) prompts.push_back(random_ids(s.context, prng));
@@ -164,7 +202,7 @@ void serve(const Serving& s) {
 }
 
 void expect_served(const Serving& s) {
-  const ServePlan plan = plan_serve(small_model(s.n_layers), DType::kBFloat16, s.context, s.batch);
+  const ServePlan plan = plan_serve(model_of(s.kind, s.n_layers), DType::kBFloat16, s.context, s.batch);
   EXPECT_EXIT((serve(s), report_peak()), ::testing::ExitedWithCode(0), PeakIs(plan.total_bytes, 0.85, 1.25));
 }
 
@@ -172,6 +210,7 @@ TEST_F(PlanPeak, ServingOneConversation) { keep_compiled("1"), expect_served({20
 TEST_F(PlanPeak, ServingManyInOnePass) { keep_compiled("1"), expect_served({512, 16}); }
 // More than prefill computes at once, so that only a part of the cache exists twice.
 TEST_F(PlanPeak, ServingManyInSeveralPasses) { keep_compiled("1"), expect_served({256, 128}); }
+TEST_F(PlanPeak, ServingFalconH1) { keep_compiled("1"), expect_served({512, 16, 3, Kind::kFalcon}); }
 TEST_F(PlanPeak, ServingAsItIs) { expect_served({512, 16}); }
 
 }  // namespace

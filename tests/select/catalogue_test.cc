@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "nn/plan.h"
+
 namespace slm::select {
 namespace {
 
@@ -39,6 +41,19 @@ TEST(Catalogue, ShapesGiveTheStatedSizes) {
     const int64_t count = c.vocab_size * c.width * (c.tied_embeddings ? 1 : 2) + c.n_layers * layer + c.width;
     EXPECT_NEAR(static_cast<double>(count) / static_cast<double>(model->n_parameters), 1, 0.015) << name;
   }
+}
+
+TEST(Catalogue, HybridsGiveTheStatedSizes) {
+  const auto catalogue = default_catalogue();
+  ASSERT_TRUE(catalogue);
+  const CatalogueModel* model = catalogue->find("Nemotron-H-8B");
+  ASSERT_TRUE(model && model->config) << (model ? model->not_loadable : "");
+  const nn::ModelConfig& c = *model->config;
+  int64_t n_mamba = 0, n_attention = 0;
+  for (const auto& layer : c.layers) n_mamba += layer.has_mamba(), n_attention += layer.attends();
+  EXPECT_EQ(n_mamba, 24);
+  EXPECT_EQ(n_attention, 4);
+  EXPECT_NEAR(static_cast<double>(nn::n_parameters(c)) / static_cast<double>(model->n_parameters), 1, 0.02);
 }
 
 // What `models add` would take once it is here: an architecture that loads and a tokenizer that is read.
