@@ -148,7 +148,7 @@ class PlanPeak : public ::testing::Test {
 void expect_live(const Training& t) {
   const TrainPlan plan = plan_train(model_of(t.kind, t.n_layers), t.dtype, t.shape);
   EXPECT_EXIT((train(t), report_peak()), ::testing::ExitedWithCode(0),
-              PeakIs(plan.total_bytes - plan.compiled_bytes, 0.85, 1.2));
+              PeakIs(plan.total_bytes - plan.compiled_bytes, 0.85, t.kind == Kind::kLlama ? 1.2 : 1.3));
 }
 
 TEST_F(PlanPeak, TrainingLongMicroBatch) { keep_compiled("1"), expect_live({{6144, 384, 8}}); }
