@@ -95,7 +95,8 @@ void add_init(CLI::App& app, Context& context) {
       ->type_name("N")
       ->configurable(false);
   sub->add_option("--join", flags->join, "Make a further store of a fleet, from what store bundle --new-store wrote")
-      ->type_name("BUNDLE");
+      ->type_name("BUNDLE")
+      ->check(context.input(Context::Input::kFile));
   sub->add_option("--admin", flags->admin, "With --join: fingerprint that the fleet's admin must have")
       ->type_name("FINGERPRINT");
   sub->footer(

@@ -125,7 +125,8 @@ void add_store(CLI::App& app, Context& context) {
       ->add_option("--anchor", flags->anchor,
                    "Heads that store anchor wrote off this host, - for standard input: finds "
                    "a store that was cut off or rolled back")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFileOrStdin));
   context.on(verify, "store verify", [&context, flags] { return run_verify(context, *flags); });
   add_store_upkeep(*sub, context);
 }

@@ -256,7 +256,8 @@ void add_upkeep(CLI::App& sub, Context& context) {
   erase->add_option("--plan", erase_flags->plan, "With the curator's key alone: write what is to go, for the admin")
       ->type_name("FILE");
   erase->add_option("--apply", erase_flags->apply, "With the admin's key alone: erase what a plan names")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
   erase->footer("--identity names a folder with the curator's and the admin's key: one finds, the other signs.");
   context.on(erase, "store erase", [&context, erase_flags] { return run_erase(context, *erase_flags); });
 
@@ -318,7 +319,9 @@ void add_fleet(CLI::App& sub, Context& context) {
 
   auto* update = sub.add_subcommand("update", "Take over from a bundle what the admin signed since");
   auto file = std::make_shared<std::string>();
-  update->add_option("BUNDLE", *file, "File that store bundle wrote")->required();
+  update->add_option("BUNDLE", *file, "File that store bundle wrote")
+      ->required()
+      ->check(context.input(Context::Input::kFile));
   context.on(update, "store update", [&context, file] { return run_update(context, *file); });
 
   auto* merge = sub.add_subcommand("merge", "Bring in what other stores of this fleet hold, unopened");
