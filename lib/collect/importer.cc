@@ -91,6 +91,7 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
   if (appender_ != nullptr) {
     report_.n_added = appender_->n_added();
     if (appender_->n_known() > 0) report_.dropped["already_stored"] = appender_->n_known();
+    if (appender_->n_erased() > 0) report_.dropped["erased_source"] = appender_->n_erased();
   }
   progress_.finish();
   if (!status && status.error().code == ErrorCode::kInterrupted)

@@ -87,7 +87,7 @@ Digest fleet_key_commitment(FleetKey key, uint32_t version, ByteSpan secret) {
 }
 
 Result<AdminLog> AdminLog::load(Database& log) {
-  AdminLog out;
+  std::vector<AdminEntry> entries;
   SLM_TRY(Statement stmt, log.prepare("SELECT seq, prev, kind, time_ms, payload, signature FROM admin ORDER BY seq"));
   while (true) {
     SLM_TRY(const bool row, stmt.step());
@@ -101,12 +101,18 @@ Result<AdminLog> AdminLog::load(Database& log) {
     entry.payload.assign(payload.begin(), payload.end());
     SLM_TRY(entry.prev, stmt.fixed<32>(1, "an admin entry's link"));
     SLM_TRY(entry.signature, stmt.fixed<64>(5, "an admin entry's signature"));
-    if (stmt.integer(0) != static_cast<int64_t>(out.entries_.size()) + 1)
-      return fail(ErrorCode::kIntegrity, fmt::format("admin entry {} is missing", out.entries_.size() + 1));
+    if (stmt.integer(0) != static_cast<int64_t>(entries.size()) + 1)
+      return fail(ErrorCode::kIntegrity, fmt::format("admin entry {} is missing", entries.size() + 1));
     if (kind < 1 || kind > 255)
       return fail(ErrorCode::kIntegrity, fmt::format("admin entry {} is of kind {}", entry.seq, kind));
-    SLM_CHECK(out.apply(entry));
+    entries.push_back(std::move(entry));
   }
+  return from_entries(entries);
+}
+
+Result<AdminLog> AdminLog::from_entries(const std::vector<AdminEntry>& entries) {
+  AdminLog out;
+  for (const AdminEntry& entry : entries) SLM_CHECK(out.apply(entry));
   if (out.entries_.empty()) return fail(ErrorCode::kIntegrity, "log.db holds no admin entry: not even a founding one");
   for (const Partition partition : kPartitions)
     if (out.epoch(partition, 1) == nullptr)
@@ -119,6 +125,7 @@ Result<AdminLog> AdminLog::load(Database& log) {
 
 Status AdminLog::apply(const AdminEntry& entry) {
   const bool first = entries_.empty();
+  if (entry.seq != n_entries() + 1) return bad(entry, "is out of order");
   if (first != (entry.kind == AdminKind::kFounded)) return bad(entry, "only the first one founds a fleet");
   if (entry.prev != (first ? Digest{} : hashes_.back())) return bad(entry, "its link to the one before doesn't hold");
   Cursor in(entry.payload);
@@ -171,6 +178,7 @@ Status AdminLog::apply(const AdminEntry& entry) {
       SLM_CHECK(in.done("an epoch's admin entry"));
       if (!is_partition(partition)) return bad(entry, "names an unknown partition");
       epoch.partition = static_cast<Partition>(partition);
+      epoch.seq = entry.seq;
       if (kem != crypto::kKemX25519 || kdf != crypto::kKdfHkdfSha256 ||
           aead != static_cast<uint16_t>(crypto::Aead::kAes256Gcm))
         return fail(ErrorCode::kFormatTooNew, fmt::format("admin entry {}: HPKE suite {:#x}, {:#x}, {:#x} is not known",
@@ -209,6 +217,29 @@ Status AdminLog::apply(const AdminEntry& entry) {
       for (const KeyName& key : grant.opens)
         if (!epochs_.contains(key) && !fleet_keys_.contains(key)) return bad(entry, "grants an unknown key");
       grants_.push_back(std::move(grant));
+      break;
+    }
+    case AdminKind::kRevocation: {
+      Revocation revocation{in.u32(), {}, entry.time_ms};
+      const uint32_t n = in.u32();
+      if (n > in.left() / 56) return bad(entry, "isn't canonically encoded");
+      for (uint32_t i = 0; i < n; ++i) {
+        ChainHead head{in.fixed<16>(), 0, {}};
+        head.counter = static_cast<int64_t>(in.u64());
+        head.hash = in.fixed<32>();
+        revocation.last.push_back(head);
+      }
+      SLM_CHECK(in.done("a revocation"));
+      if (identity(revocation.identity) == nullptr || revocation.identity == 1 ||
+          revocations_.contains(revocation.identity))
+        return bad(entry, "revokes nobody");
+      revocations_[revocation.identity] = std::move(revocation);
+      break;
+    }
+    case AdminKind::kTombstone: {
+      const Digest source = in.fixed<32>();
+      SLM_CHECK(in.done("a tombstone"));
+      tombstones_.emplace(source, entry.seq);
       break;
     }
     default:
@@ -287,6 +318,22 @@ Status AdminLog::add_grant(const Grant& grant, const Signer& signer) {
   return append(AdminKind::kGrant, std::move(payload), signer);
 }
 
+Status AdminLog::add_revocation(const Revocation& revocation, const Signer& signer) {
+  Bytes payload;
+  put_u32(payload, revocation.identity);
+  put_u32(payload, static_cast<uint32_t>(revocation.last.size()));
+  for (const ChainHead& head : revocation.last) {
+    put_bytes(payload, head.store);
+    put_u64(payload, static_cast<uint64_t>(head.counter));
+    put_bytes(payload, head.hash);
+  }
+  return append(AdminKind::kRevocation, std::move(payload), signer);
+}
+
+Status AdminLog::add_tombstone(const Digest& source, const Signer& signer) {
+  return append(AdminKind::kTombstone, Bytes(source.begin(), source.end()), signer);
+}
+
 Status AdminLog::save(Database& log, uint32_t n_saved) const {
   SLM_TRY(Statement stmt,
           log.prepare("INSERT INTO admin(seq, prev, kind, time_ms, payload, signature) VALUES(?, ?, ?, ?, ?, ?)"));
@@ -328,17 +375,32 @@ const FleetKeyRecord* AdminLog::fleet_key(FleetKey key, uint32_t version) const 
   return it == fleet_keys_.end() ? nullptr : &it->second;
 }
 
-bool AdminLog::may_sign(uint32_t identity, EntryKind kind) const {
+bool AdminLog::continues(const AdminLog& older) const {
+  return n_entries() >= older.n_entries() && hash_of(older.n_entries()) == older.hashes_.back();
+}
+
+const Revocation* AdminLog::revocation(uint32_t identity) const {
+  const auto it = revocations_.find(identity);
+  return it == revocations_.end() ? nullptr : &it->second;
+}
+
+bool AdminLog::might_sign(uint32_t identity, EntryKind kind) const {
   for (const Grant& grant : grants_)
     if (grant.identity == identity && (grant.entry_kinds & bit_of(kind)) != 0) return true;
   return false;
 }
+bool AdminLog::may_sign(uint32_t identity, EntryKind kind) const {
+  return revocation(identity) == nullptr && might_sign(identity, kind);
+}
 
-bool AdminLog::may_open(uint32_t identity, KeyName key) const {
+bool AdminLog::might_open(uint32_t identity, KeyName key) const {
   for (const Grant& grant : grants_)
     if (grant.identity == identity && std::find(grant.opens.begin(), grant.opens.end(), key) != grant.opens.end())
       return true;
   return false;
+}
+bool AdminLog::may_open(uint32_t identity, KeyName key) const {
+  return revocation(identity) == nullptr && might_open(identity, key);
 }
 
 std::vector<KeyName> AdminLog::all_keys() const {

@@ -1,5 +1,6 @@
 // What a fleet's admin signed, in order, each entry naming the hash of the one before: founding, stores, identities,
-// epochs, fleet keys, grants. Everything that decides who may seal, open or append follows from it.
+// epochs, fleet keys, grants, revocations, tombstones. Everything that decides who may seal, open or append follows
+// from it.
 //
 // An identity is named by the number of its entry (the admin's is 1), a key by (what, version): what = 1 to 5 for the
 // epochs of a partition, 16 + i for fleet key i.
@@ -45,7 +46,16 @@ uint32_t entry_kinds_of(Role role);
 
 inline constexpr std::string_view kRecoveryRole = "recovery";
 
-enum class AdminKind : uint8_t { kFounded = 1, kStore = 2, kIdentity = 3, kEpoch = 4, kFleetKey = 5, kGrant = 6 };
+enum class AdminKind : uint8_t {
+  kFounded = 1,
+  kStore = 2,
+  kIdentity = 3,
+  kEpoch = 4,
+  kFleetKey = 5,
+  kGrant = 6,
+  kRevocation = 7,
+  kTombstone = 8
+};
 
 struct AdminEntry {
   uint32_t seq = 0;
@@ -71,6 +81,7 @@ struct EpochRecord {
   crypto::Aead aead = crypto::Aead::kAes256Gcm;
   crypto::KemPublicKey pub{};
   uint32_t maker = 0;  // identity
+  uint32_t seq = 0;    // of its admin entry
 };
 struct FleetKeyRecord {
   FleetKey key = FleetKey::kDedup;
@@ -84,10 +95,23 @@ struct Grant {
   int64_t time_ms = 0;
 };
 
+// An entry of a store's chain.
+struct ChainHead {
+  Id16 store{};
+  int64_t counter = 0;
+  Digest hash{};
+};
+struct Revocation {
+  uint32_t identity = 0;
+  std::vector<ChainHead> last;  // its last accepted entry in each store: what it signs after is refused
+  int64_t time_ms = 0;
+};
+
 class AdminLog {
  public:
   // Reads and checks all entries.
   static Result<AdminLog> load(Database& log);
+  static Result<AdminLog> from_entries(const std::vector<AdminEntry>& entries);
   // A new fleet. The admin's signature founds it.
   static Result<AdminLog> found(const crypto::Identity& admin, const Id16& fleet, bool demo, int64_t time_ms);
 
@@ -101,11 +125,17 @@ class AdminLog {
   Status add_epoch(const EpochRecord& epoch, const Signer& signer);
   Status add_fleet_key(const FleetKeyRecord& key, const Signer& signer);
   Status add_grant(const Grant& grant, const Signer& signer);
+  Status add_revocation(const Revocation& revocation, const Signer& signer);
+  // HMAC(source key, source) of a source that was erased: importers drop what matches.
+  Status add_tombstone(const Digest& source, const Signer& signer);
   // Inserts the entries after the first n_saved.
   Status save(Database& log, uint32_t n_saved) const;
 
   uint32_t n_entries() const { return static_cast<uint32_t>(hashes_.size()); }
   const Digest& hash_of(uint32_t seq) const { return hashes_[seq - 1]; }
+  const std::vector<AdminEntry>& entries() const { return entries_; }
+  // Whether this log begins with all of `older`.
+  bool continues(const AdminLog& older) const;
   const Id16& fleet() const { return fleet_; }
   bool demo() const { return demo_; }
   const crypto::PublicIdentity& admin() const { return identities_.at(1).pub; }
@@ -120,8 +150,16 @@ class AdminLog {
   const FleetKeyRecord& current_fleet_key(FleetKey key) const;
   const FleetKeyRecord* fleet_key(FleetKey key, uint32_t version) const;
   const std::vector<Grant>& grants() const { return grants_; }
+  const std::map<uint32_t, Revocation>& revocations() const { return revocations_; }
+  const Revocation* revocation(uint32_t identity) const;
+  // Now: false once it is revoked.
   bool may_sign(uint32_t identity, EntryKind kind) const;
   bool may_open(uint32_t identity, KeyName key) const;
+  // Now or before a revocation.
+  bool might_sign(uint32_t identity, EntryKind kind) const;
+  bool might_open(uint32_t identity, KeyName key) const;
+  // By HMAC(source key, source) → number of the entry.
+  const std::map<Digest, uint32_t>& tombstones() const { return tombstones_; }
   // All keys, epochs first.
   std::vector<KeyName> all_keys() const;
 
@@ -138,6 +176,8 @@ class AdminLog {
   std::map<KeyName, EpochRecord> epochs_;
   std::map<KeyName, FleetKeyRecord> fleet_keys_;
   std::vector<Grant> grants_;
+  std::map<uint32_t, Revocation> revocations_;
+  std::map<Digest, uint32_t> tombstones_;
 };
 
 Digest fleet_key_commitment(FleetKey key, uint32_t version, ByteSpan secret);

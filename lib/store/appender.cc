@@ -34,7 +34,13 @@ class SealedAppender final : public Appender {
       ++n_known_;
       return false;
     }
-    SLM_TRY(Source* const source, find_source(call));
+    SLM_TRY(GroupHeader header, header_of(call));
+    if (session_.admin.tombstones().contains(header.source)) {
+      ++n_erased_;
+      return false;
+    }
+    Source* const source = &sources_[header.source];
+    if (source->calls.empty()) source->header = std::move(header);
     waiting_bytes_ += static_cast<int64_t>(call.meta.size() + call.body.size());
     waiting_tags_.insert(call.tag);
     source->calls.push_back(std::move(call));
@@ -49,16 +55,16 @@ class SealedAppender final : public Appender {
     if (n_waiting_ == 0) return {};
     if (!sealed_) SLM_CHECK(seal());
     SLM_TRY(const FileLock lock, session_.lock());
-    SLM_TRY(const bool news, refresh_tags());
-    if (news && drop_known()) {
-      sealed_.reset();
-      if (n_waiting_ == 0) {
-        clear();
-        return {};
-      }
-      SLM_CHECK(seal());
-    }
     SLM_CHECK(session_.refresh_admin());
+    SLM_TRY(const bool news, refresh_tags());
+    // Stored or erased by another process meanwhile, or sealed to an epoch that was replaced: sealed anew.
+    const bool dropped = drop_erased() | (news && drop_known());
+    if (dropped || !is_current(sealed_->entry)) sealed_.reset();
+    if (n_waiting_ == 0) {
+      clear();
+      return {};
+    }
+    if (!sealed_) SLM_CHECK(seal());
     SLM_CHECK(commit_locked(session_, *sealed_, lock));
     tags_seen_ = sealed_->entry.n;
     for (const auto& [key, source] : sources_)
@@ -69,6 +75,7 @@ class SealedAppender final : public Appender {
 
   int64_t n_added() const override { return n_added_; }
   int64_t n_known() const override { return n_known_; }
+  int64_t n_erased() const override { return n_erased_; }
 
  private:
   struct Source {
@@ -78,9 +85,9 @@ class SealedAppender final : public Appender {
 
   EntryKind kind() const { return space_ == Store::Space::kRaw ? EntryKind::kRaw : EntryKind::kCurated; }
 
-  // The source's group in this batch. A curated call takes its raw group's header: its own source is a pseudonym
+  // What its group's header says. A curated call takes its raw group's header: its own source is a pseudonym
   // already.
-  Result<Source*> find_source(const NewCall& call) {
+  Result<GroupHeader> header_of(const NewCall& call) {
     GroupHeader header;
     if (space_ == Store::Space::kCurated && !call.raw_group.empty()) {
       SLM_TRY(header, group_header(session_, call.raw_group));
@@ -96,9 +103,28 @@ class SealedAppender final : public Appender {
         headers_[call.source] = header;
       }
     }
-    Source& source = sources_[header.source];
-    if (source.calls.empty()) source.header = std::move(header);
-    return &source;
+    return header;
+  }
+
+  bool is_current(const Entry& entry) const {
+    const bool raw = space_ == Store::Space::kRaw;
+    return entry.meta_epoch ==
+               session_.admin.current_epoch(raw ? Partition::kRawMeta : Partition::kCuratedMeta).number &&
+           entry.body_epoch == session_.admin.current_epoch(raw ? Partition::kRawBody : Partition::kCuratedBody).number;
+  }
+
+  // Removes waiting calls of sources that were erased since; true if there were any.
+  bool drop_erased() {
+    int64_t dropped = 0;
+    for (const auto& [source, seq] : session_.admin.tombstones())
+      if (const auto it = sources_.find(source); it != sources_.end()) {
+        dropped += static_cast<int64_t>(it->second.calls.size());
+        sources_.erase(it);
+      }
+    n_waiting_ -= dropped;
+    n_added_ -= dropped;
+    n_erased_ += dropped;
+    return dropped > 0;
   }
 
   // Tags that another process committed for this identity meanwhile. True if there may be some.
@@ -188,7 +214,7 @@ class SealedAppender final : public Appender {
   std::map<Digest, Source> sources_;  // waiting, by HMAC of the source
   std::unordered_map<std::string, GroupHeader> headers_;
   std::optional<Pending> sealed_;
-  int64_t n_waiting_ = 0, waiting_bytes_ = 0, n_added_ = 0, n_known_ = 0;
+  int64_t n_waiting_ = 0, waiting_bytes_ = 0, n_added_ = 0, n_known_ = 0, n_erased_ = 0;
 };
 
 }  // namespace

@@ -36,7 +36,7 @@ Status seal_artifact(Session& session, const SealedFile& file, ByteSpan plaintex
                          entry.body_epoch, entry.schema, entry.hour, {}};
   random->fill(columns.group);
   Bytes refs;
-  for (const int64_t row : session.reads) put_u64(refs, static_cast<uint64_t>(row));
+  for (const int64_t counter : session.reads) put_u64(refs, static_cast<uint64_t>(counter));
   const Piece piece{0, 0, {}, as_text(plaintext)};
   SLM_TRY(SealedGroup group, seal_group(session.admin, {columns, std::move(refs), {&piece, 1}}, *random));
 
@@ -122,7 +122,7 @@ Result<Bytes> open_artifact(Session& session, const SealedFile& file) {
   act.action = "read";
   act.facts = {{"artefact", file.name}, {"entry", n}};
   SLM_TRY(const Entry logged, commit_act(session, act));
-  session.reads.push_back(logged.n);
+  session.reads.push_back(logged.counter);
   SLM_TRY(const auto reader, GroupReader::open(session, entry, leaves, seals[0]));
   Bytes out;
   bool more = false;

@@ -3,8 +3,8 @@
 //
 // The file: "slmconv sealed file 1\n", the group's name (16), number of frames (u32), then per frame its `calls` column
 // and its ciphertext, each with a length (u32) before it.
-// The header's references are the rows of the reads this session made before: through them an artefact names the calls,
-// and so the raw groups, that went into it.
+// The header's references are the counters of the reads this session made before: through them an artefact names the
+// calls, and so the raw groups, that went into it.
 //
 // Errors: kWrongKey when this identity may not seal or open; kIntegrity when the file was changed, or isn't the one
 // sealed

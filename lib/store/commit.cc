@@ -69,12 +69,17 @@ Status save_groups(Database& log, const Pending& pending, int64_t n) {
 
 }  // namespace
 
-Result<Entry> new_entry(Session& session, EntryKind kind, Random& random) {
+static Status may_write(Session& session, EntryKind kind) {
   if (!session.admin.may_sign(session.self_seq, kind))
     return fail(ErrorCode::kWrongKey,
                 fmt::format("this identity ({} {}) isn't granted to write {}", session.self.role,
                             session.self.pub.fingerprint(), kind_title(kind)),
                 "slmconv keys list shows who may do what; --identity names another key");
+  return {};
+}
+
+Result<Entry> new_entry(Session& session, EntryKind kind, Random& random) {
+  SLM_CHECK(may_write(session, kind));
   Entry entry;
   entry.store = session.store_id;
   entry.kind = kind;
@@ -94,12 +99,22 @@ void finish_leaves(Pending& pending) {
 }
 
 Result<Entry> commit_locked(Session& session, Pending& pending, const FileLock&) {
+  // Revoked meanwhile: what it signed now, every reader would refuse.
+  SLM_CHECK(session.refresh_admin());
+  SLM_CHECK(may_write(session, pending.entry.kind));
+  return write_pending(session, pending);
+}
+
+Result<Entry> write_pending(Session& session, Pending& pending) {
   SLM_CHECK(save_encapsulations(session.db.keys, pending));
   Entry& entry = pending.entry;
   {
     SLM_TRY(auto transaction, session.db.log.begin());
-    SLM_TRY(const Head head, read_head(session.db.log));
+    SLM_TRY(const Head head, read_head(session.db.log, session.store_id));
     entry.n = head.n + 1;
+    if (pending.before) {
+      SLM_TRY(entry.n, pending.before(session.db.log, entry.n));
+    }
     entry.counter = head.counter + 1;
     entry.prev = head.hash;
     SLM_TRY(entry.signature, crypto::sign(session.self.sign_secret.span(), entry.signed_bytes()));

@@ -14,6 +14,8 @@ struct Pending {
   Entry entry;
   std::vector<SealedGroup> groups;            // frames of artefacts are empty here: they lie in a file
   std::function<Status(Database& log)> also;  // rows for the same transaction
+  // Rows of other stores that come before it, from row n on; gives the row after them.
+  std::function<Result<int64_t>(Database& log, int64_t n)> before;
 };
 
 // A header with the fields every entry needs; batch is random. Errors: kWrongKey when this identity isn't granted the
@@ -22,8 +24,10 @@ Result<Entry> new_entry(Session& session, EntryKind kind, Random& random);
 // Fills in leaves and root.
 void finish_leaves(Pending& pending);
 
-// Requires: `lock` is held.
+// Requires: `lock` is held. Errors: kWrongKey when this identity was revoked meanwhile.
 Result<Entry> commit_locked(Session& session, Pending& pending, const FileLock& lock);
+// Without that check. Requires: the lock is held.
+Result<Entry> write_pending(Session& session, Pending& pending);
 Result<Entry> commit(Session& session, Pending& pending);
 
 struct Act {

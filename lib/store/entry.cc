@@ -118,13 +118,64 @@ Result<std::vector<Digest>> read_leaves(Database& log, const Entry& entry) {
   return out;
 }
 
-Result<Head> read_head(Database& log) {
-  SLM_TRY(Statement stmt, log.prepare(fmt::format("SELECT {} FROM entries ORDER BY n DESC LIMIT 1", kColumns)));
-  SLM_TRY(const bool row, stmt.step());
-  if (!row) return Head{};
+Result<Head> read_head(Database& log, const Id16& store) {
+  Head out;
+  SLM_TRY(out.n, log.integer("SELECT max(n) FROM entries"));
+  SLM_TRY(Statement stmt,
+          log.prepare(fmt::format("SELECT {} FROM entries WHERE store = ? ORDER BY counter DESC LIMIT 1", kColumns)));
+  SLM_TRY(const bool row, stmt.bind(1, ByteSpan(store)).step());
+  if (!row) return out;
   SLM_TRY(const Entry entry, read_entry(stmt));
-  return Head{entry.n, entry.counter, entry.hash()};
+  out.counter = entry.counter;
+  out.hash = entry.hash();
+  return out;
 }
+
+Result<std::optional<Entry>> find_entry(Database& log, const Id16& store, int64_t counter) {
+  SLM_TRY(Statement stmt, log.prepare(fmt::format("SELECT {} FROM entries WHERE store = ? AND counter = ?", kColumns)));
+  SLM_TRY(const bool row, stmt.bind(1, ByteSpan(store)).bind(2, counter).step());
+  if (!row) return std::optional<Entry>{};
+  SLM_TRY(Entry entry, read_entry(stmt));
+  return std::optional<Entry>(std::move(entry));
+}
+
+namespace {
+
+// The partitions whose epochs an entry names.
+std::pair<Partition, Partition> partitions_of(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::kRaw:
+      return {Partition::kRawMeta, Partition::kRawBody};
+    case EntryKind::kCurated:
+      return {Partition::kCuratedMeta, Partition::kCuratedBody};
+    case EntryKind::kArtefact:
+      return {Partition::kCuratedMeta, Partition::kCuratedBody};
+    case EntryKind::kAct:
+      break;
+  }
+  return {Partition::kAudit, Partition::kAudit};
+}
+
+// A writer seals to the newest epoch that it knows, never to an older one, nor to one signed later.
+Status check_epochs(const AdminLog& admin, const Entry& entry) {
+  const auto [meta, body] = partitions_of(entry.kind);
+  const std::pair<Partition, uint32_t> named[] = {{meta, entry.meta_epoch}, {body, entry.body_epoch}};
+  for (const auto& [partition, number] : named) {
+    if (number == 0) continue;  // seals nothing to it
+    const EpochRecord* epoch = admin.epoch(partition, number);
+    const EpochRecord* next = admin.epoch(partition, number + 1);
+    const auto title = key_title({what_of(partition), number});
+    if (epoch == nullptr || epoch->seq > entry.admin_seq)
+      return fail(ErrorCode::kIntegrity,
+                  fmt::format("entry {} names {}, which the admin hadn't signed then", entry.n, title));
+    if (next != nullptr && next->seq <= entry.admin_seq)
+      return fail(ErrorCode::kIntegrity,
+                  fmt::format("entry {} is sealed to {}, which its writer knew to be replaced", entry.n, title));
+  }
+  return {};
+}
+
+}  // namespace
 
 Status check_entry(const AdminLog& admin, const Entry& entry) {
   const auto bad = [&](std::string_view what) {
@@ -133,21 +184,32 @@ Status check_entry(const AdminLog& admin, const Entry& entry) {
   const IdentityRecord* writer = admin.identity(entry.writer);
   if (writer == nullptr || !crypto::verify(writer->pub.sign, entry.signed_bytes(), entry.signature))
     return bad("isn't signed by its writer");
-  if (!admin.may_sign(entry.writer, entry.kind))
+  if (!admin.might_sign(entry.writer, entry.kind))
     return bad(fmt::format("was written by {} {}, who isn't granted that", writer->role, writer->pub.fingerprint()));
   if (entry.admin_seq > admin.n_entries())
     return bad(fmt::format("knows admin entry {}, which is missing", entry.admin_seq));
+  if (const Revocation* revoked = admin.revocation(entry.writer)) {
+    const auto last = std::find_if(revoked->last.begin(), revoked->last.end(),
+                                   [&](const ChainHead& head) { return head.store == entry.store; });
+    if (last == revoked->last.end() || entry.counter > last->counter ||
+        (entry.counter == last->counter && entry.hash() != last->hash))
+      return bad(fmt::format("was written by {} {} after it was revoked", writer->role, writer->pub.fingerprint()));
+  }
+  SLM_CHECK(check_epochs(admin, entry));
   if (!admin.has_store(entry.store)) return bad("comes from a store that isn't of this fleet");
   return {};
 }
 
-Status check_link(const Entry& next, int64_t expect_n, const Digest& prev) {
-  // Rows of other stores come with merge entries; this format's first edition writes none, so row and counter agree.
-  if (next.n != expect_n || next.counter != next.n)
+Status Chains::follow(const Entry& next, int64_t expect_n) {
+  const auto it = heads_.find(next.store);
+  const bool known = it != heads_.end();
+  if (next.n != expect_n || next.counter < 1 || (known && next.counter != it->second.counter + 1) ||
+      (!known && from_start_ && next.counter != 1))
     return fail(ErrorCode::kIntegrity, fmt::format("entry {} is missing from the trail", expect_n));
-  if (next.prev != prev)
+  if ((known && next.prev != it->second.hash) || (next.counter == 1 && next.prev != Digest{}))
     return fail(ErrorCode::kIntegrity,
                 fmt::format("entry {} doesn't follow the one before it: the trail was changed", next.n));
+  heads_[next.store] = {next.store, next.counter, next.hash()};
   return {};
 }
 

@@ -12,7 +12,7 @@ struct Entry {
   int64_t n = 0;        // row: storage order, from 1
   Id16 store{};         // origin
   int64_t counter = 0;  // from 1, per origin store
-  Digest prev{};        // hash of the header before; zeros for the first
+  Digest prev{};        // hash of the origin store's header before; zeros for its first
   EntryKind kind = EntryKind::kAct;
   Id16 batch{};            // random
   uint32_t writer = 0;     // identity
@@ -39,16 +39,30 @@ Result<std::vector<Entry>> read_entries(Database& log, int64_t from, int64_t lim
 // Leaves whose root is the one signed.
 Result<std::vector<Digest>> read_leaves(Database& log, const Entry& entry);
 
-// The last header: row, counter and hash of it (zeros in an empty trail).
+// The last row of all, and counter and hash of a store's last header (zeros before its first).
 struct Head {
   int64_t n = 0, counter = 0;
   Digest hash{};
 };
-Result<Head> read_head(Database& log);
+Result<Head> read_head(Database& log, const Id16& store);
+// The header of a store's chain with that counter; none if it isn't here.
+Result<std::optional<Entry>> find_entry(Database& log, const Id16& store, int64_t counter);
 
 // Signature, and that its writer is granted this kind.
 Status check_entry(const AdminLog& admin, const Entry& entry);
-// That `next` follows an entry of this hash.
-Status check_link(const Entry& next, int64_t expect_n, const Digest& prev);
+
+// Links. Each origin store has a chain of its own, and after a merge several lie in one trail, each in its own order.
+class Chains {
+ public:
+  // from_start: the first row is the trail's first; else each store's first header seen is believed as to its link.
+  explicit Chains(bool from_start) : from_start_(from_start) {}
+  // That `next` is the row expected and follows its store's header before.
+  Status follow(const Entry& next, int64_t expect_n);
+  const std::map<Id16, ChainHead>& heads() const { return heads_; }
+
+ private:
+  bool from_start_;
+  std::map<Id16, ChainHead> heads_;
+};
 
 }  // namespace slm::store

@@ -1,101 +1,39 @@
-// Further identities, and who holds what: see grant_key() and list_keys() in store.h.
+// Further identities, and who holds what: see grant_key(), rewrap_keys() and list_keys() in store.h and manage.h.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
 #include "core/file.h"
-#include "store/commit.h"
 #include "store/keyring.h"
+#include "store/manage.h"
 #include "store/seen.h"
-#include "store/store.h"
 
 namespace slm::store {
-namespace {
 
 namespace fs = std::filesystem;
-
-struct AdminKey {
-  fs::path file;
-  crypto::Identity identity;
-};
-// The admin's identity from a key file, or a folder with admin.key. Errors: kIntegrity when the log is older than the
-// admin knows it: what it signed last would be undone by what it signs next.
-Result<AdminKey> load_admin(const fs::path& given, const AdminLog& admin) {
-  std::error_code ec;
-  const fs::path file = fs::is_directory(given, ec) ? given / "admin.key" : given;
-  SLM_TRY(crypto::Identity identity, load_identity(file));
-  if (identity.pub != admin.admin())
-    return fail(ErrorCode::kWrongKey,
-                fmt::format("{} isn't the key of this store's admin {}", file.string(), admin.admin().fingerprint()),
-                "--identity names the admin's key file, or a folder with admin.key");
-  SLM_CHECK(check_seen(file, admin));
-  return AdminKey{file, std::move(identity)};
-}
-
-// Keys of the folder that hold something in this store. One that can't be read is passed over: the grant is pending
-// then. Errors: kWrongKey when others may read one; kIo.
-Result<std::vector<crypto::Identity>> load_holders(const fs::path& given, const AdminLog& admin) {
-  std::vector<crypto::Identity> out;
-  std::error_code ec;
-  if (!fs::is_directory(given, ec)) return out;
-  std::set<fs::path> files;
-  for (fs::directory_iterator at(given, ec), end; !ec && at != end; at.increment(ec))
-    if (at->path().extension() == ".key") files.insert(at->path());
-  if (ec) return fail(ErrorCode::kIo, fmt::format("reading {}: {}", given.string(), ec.message()));
-  for (const fs::path& file : files) {
-    SLM_CHECK(check_private(file));
-    auto identity = load_identity(file);
-    if (identity && admin.find(identity->pub) != nullptr) out.push_back(std::move(*identity));
-  }
-  return out;
-}
-
-struct NewWraps {
-  std::vector<Wrap> wraps;
-  bool pending = false;  // some key has no holder at hand
-};
-
-// Wraps of what a grant opens, made by holders at hand. Fleet keys are signed by the admin, epochs by their holder.
-Result<NewWraps> rewrap(Session& session, const Grant& grant, const std::vector<crypto::Identity>& holders) {
-  NewWraps out;
-  for (const KeyName& key : grant.opens) {
-    bool done = false;
-    for (const crypto::Identity& holder : holders) {
-      const uint32_t seq = session.admin.find(holder.pub)->seq;
-      if (!session.admin.may_open(seq, key)) continue;
-      auto secret = open_wrap(session.db.keys, session.admin, key, {seq, holder.kem_secret.span()});
-      if (!secret && secret.error().code == ErrorCode::kWrongKey) continue;
-      if (!secret) return fail(std::move(secret).error());
-      const bool fleet = key.what >= 16;
-      const WrapMaker maker{fleet ? 1 : seq, fleet ? session.self.sign_secret.span() : holder.sign_secret.span(),
-                            session.random};
-      SLM_TRY(const Wrap wrap, make_wrap(session.admin, {key, grant.identity, secret->span()}, maker));
-      out.wraps.push_back(wrap);
-      done = true;
-      break;
-    }
-    out.pending |= !done;
-  }
-  return out;
-}
-
-}  // namespace
 
 Result<std::vector<KeyRow>> list_keys(const fs::path& dir) {
   SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
   SLM_TRY(const AdminLog admin, AdminLog::load(db.log));
   SLM_TRY(const auto wraps, load_wraps(db.keys));
+  std::map<uint32_t, int64_t> granted;  // first grant
+  for (const Grant& grant : admin.grants()) granted.emplace(grant.identity, grant.time_ms);
   std::vector<KeyRow> out;
-  for (const Grant& grant : admin.grants()) {
-    const IdentityRecord& identity = *admin.identity(grant.identity);
-    KeyRow row{identity.pub.fingerprint(), identity.role, "", 0, identity.role == kRecoveryRole, grant.time_ms};
+  for (const auto& [seq, granted_ms] : granted) {
+    const IdentityRecord& identity = *admin.identity(seq);
+    KeyRow row{identity.pub.fingerprint(),     identity.role, "",    0,
+               identity.role == kRecoveryRole, granted_ms,    false, false};
+    row.revoked = admin.revocation(seq) != nullptr;
+    std::set<KeyName> held;
+    for (const Wrap& wrap : wraps)
+      if (wrap.recipient == seq) held.insert(wrap.key);
+    for (const KeyName& key : admin.all_keys()) row.pending |= admin.may_open(seq, key) && !held.contains(key);
     const size_t before = out.size();
-    for (const Wrap& wrap : wraps) {
-      if (wrap.recipient != grant.identity || wrap.key.what >= 16) continue;
-      if (std::find(grant.opens.begin(), grant.opens.end(), wrap.key) == grant.opens.end()) continue;
-      row.partition = partition_name(static_cast<Partition>(wrap.key.what));
-      row.epoch = wrap.key.version;
+    for (const KeyName& key : held) {
+      if (key.what >= 16 || !admin.may_open(seq, key)) continue;
+      row.partition = partition_name(static_cast<Partition>(key.what));
+      row.epoch = key.version;
       out.push_back(row);
     }
     if (out.size() == before) out.push_back(row);
@@ -111,52 +49,86 @@ Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) 
   if (inside)
     return fail(ErrorCode::kUsage, fmt::format("{} lies in the store", options.out.string()),
                 "keep keys apart from what they open");
-  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
-  SLM_TRY(AdminLog admin, AdminLog::load(db.log));
-  SLM_TRY(const Id16 store, read_store_id(db.log, admin));
-  const fs::path keys = options.admin_keys.empty() ? default_keys_dir(to_hex(store)) : options.admin_keys;
-  SLM_TRY(AdminKey admin_key, load_admin(keys, admin));
-  SLM_TRY(const std::vector<crypto::Identity> holders, load_holders(keys, admin));
-  const uint32_t n_before = admin.n_entries();
+  SLM_TRY(AdminRoom room, open_admin_room(dir, {options.admin_keys, options.more_keys, options.random, options.clock}));
+  Session& session = room.session;
 
   crypto::Identity made = crypto::generate_identity(*options.random);
   made.role = role_name(options.role);
-  made.fleet = admin.fleet();
-  made.admin = admin.admin().fingerprint();
-  Session session = make_session({dir, std::move(db), std::move(admin), store, std::move(admin_key.identity), 1,
-                                  Role::kAdmin, options.random, options.clock});
+  made.fleet = session.admin.fleet();
+  made.admin = session.admin.admin().fingerprint();
   const int64_t now_ms = session.now_ms();
   const AdminLog::Signer signer{session.self.sign_secret.span(), now_ms};
   SLM_TRY(const uint32_t seq, session.admin.add_identity(made.role, made.pub, signer));
   const Grant grant = grant_of(session.admin, seq, options.role, now_ms);
   SLM_CHECK(session.admin.add_grant(grant, signer));
-  SLM_TRY(const NewWraps added, rewrap(session, grant, holders));
+  SLM_TRY(const NewWraps added, rewrap(session, {seq, grant.opens}, room.holders));
 
-  json::object facts = admin_facts(session.admin);
-  facts["identity"] = made.pub.fingerprint();
-  facts["role"] = made.role;
-  SLM_TRY(Pending pending, prepare_act(session, {"grant", std::move(facts), "", 0}));
-  pending.also = [&](Database& log) { return session.admin.save(log, n_before); };
   SLM_CHECK(crypto::write_key_file(options.out, made, {as_bytes(options.passphrase), {}, options.random}));
-  const auto commit_all = [&]() -> Status {
-    SLM_TRY(const FileLock lock, session.lock());
-    SLM_TRY(const int64_t n_now, session.db.log.integer("SELECT max(seq) FROM admin"));
-    if (n_now != n_before)
-      return fail(ErrorCode::kLocked, "another grant was made at the same moment", "run the command again");
-    // The grant first: a wrap without a grant would be an integrity failure, a grant without wraps is only pending.
-    SLM_CHECK(commit_locked(session, pending, lock));
-    SLM_TRY(auto transaction, session.db.keys.begin());
-    for (const Wrap& wrap : added.wraps) SLM_CHECK(save_wrap(session.db.keys, wrap));
-    SLM_CHECK(transaction.commit());
+  AdminCommit commit;
+  commit.act.action = "grant";
+  commit.act.facts = {{"identity", made.pub.fingerprint()}, {"role", made.role}};
+  // The grant first: a wrap without a grant would be an integrity failure, a grant without wraps is only pending.
+  commit.after = [&](Database& keys) -> Status {
+    for (const Wrap& wrap : added.wraps) SLM_CHECK(save_wrap(keys, wrap));
     return {};
   };
-  if (auto done = commit_all(); !done) {
+  if (auto done = commit_admin(room, std::move(commit)); !done) {
     std::error_code ec;
     fs::remove(options.out, ec);
     return fail(std::move(done).error());
   }
-  SLM_CHECK(check_seen(admin_key.file, session.admin));
   return GrantResult{made.pub.fingerprint(), added.pending};
+}
+
+Result<RewrapResult> rewrap_keys(const fs::path& dir, const KeyOptions& options) {
+  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+  SLM_TRY(AdminLog admin, AdminLog::load(db.log));
+  SLM_TRY(const Id16 store, read_store_id(db.log, admin));
+  AdminRoomOptions room{options.keys, options.more_keys, options.random, options.clock};
+  std::error_code ec;
+  if (room.keys.empty()) room.keys = default_keys_dir(to_hex(store));
+  if (!fs::is_directory(room.keys, ec)) room.more.push_back(room.keys);  // one holder's key file
+  crypto::disable_core_dumps();
+  SLM_TRY(auto holders, load_holders(room, admin));
+  if (holders.empty())
+    return fail(ErrorCode::kWrongKey, fmt::format("{} holds no key of this store", room.keys.string()),
+                "--identity names a folder with the keys of those who may open what is to be wrapped");
+  const crypto::Identity& first = holders.front();
+  const uint32_t seq = admin.find(first.pub)->seq;
+  const bool acts = admin.may_sign(seq, EntryKind::kAct);
+  crypto::Identity self;
+  self.role = first.role, self.fleet = first.fleet, self.admin = first.admin, self.pub = first.pub;
+  self.kem_secret = crypto::SecretBytes::copy_of(first.kem_secret.span());
+  self.sign_secret = crypto::SecretBytes::copy_of(first.sign_secret.span());
+  Session session = make_session({dir, std::move(db), std::move(admin), store, std::move(self), seq,
+                                  parse_role(first.role).value_or(Role::kTrainer), options.random, options.clock});
+  SLM_TRY(const auto wraps, load_wraps(session.db.keys));
+  std::set<std::pair<uint32_t, KeyName>> held;
+  for (const Wrap& wrap : wraps) held.insert({wrap.recipient, wrap.key});
+
+  RewrapResult out;
+  std::vector<Wrap> added;
+  for (const auto& [id, record] : session.admin.identities()) {
+    std::vector<KeyName> missing;
+    for (const KeyName& key : session.admin.all_keys()) {
+      // Old pseudonym keys are a curator's only: a collector's wraps of them are deleted when they are replaced.
+      const bool old_name = key.what == what_of(FleetKey::kPseudonym) &&
+                            key.version != session.admin.current_fleet_key(FleetKey::kPseudonym).version &&
+                            record.role == role_name(Role::kCollector);
+      if (!old_name && session.admin.may_open(id, key) && !held.contains({id, key})) missing.push_back(key);
+    }
+    SLM_TRY(NewWraps made, rewrap(session, {id, missing}, holders));
+    out.n_pending += static_cast<int64_t>(missing.size() - made.wraps.size());
+    added.insert(added.end(), made.wraps.begin(), made.wraps.end());
+  }
+  out.n_wraps = static_cast<int64_t>(added.size());
+  if (added.empty()) return out;
+  if (acts) SLM_CHECK(commit_act(session, {"rewrap", {{"wraps", out.n_wraps}}, "", 0}));
+  SLM_TRY(const FileLock lock, session.lock());
+  SLM_TRY(auto transaction, session.db.keys.begin());
+  for (const Wrap& wrap : added) SLM_CHECK(save_wrap(session.db.keys, wrap));
+  SLM_CHECK(transaction.commit());
+  return out;
 }
 
 }  // namespace slm::store

@@ -109,8 +109,9 @@ struct Made {
   }
 };
 
-// Where the store is to be. Errors: kUsage for what can't become one.
-Result<fs::path> place_of(const fs::path& dir) {
+}  // namespace
+
+Result<fs::path> new_store_place(const fs::path& dir) {
   if (dir.empty()) return fail(ErrorCode::kUsage, "a store needs a folder", "slmconv init STORE");
   SLM_TRY(const fs::path place, resolve_path(dir));
   std::error_code ec;
@@ -124,8 +125,6 @@ Result<fs::path> place_of(const fs::path& dir) {
   return place;
 }
 
-}  // namespace
-
 fs::path default_keys_dir(std::string_view store_id) {
   const char* config = std::getenv("XDG_CONFIG_HOME");
   const char* home = std::getenv("HOME");
@@ -135,7 +134,7 @@ fs::path default_keys_dir(std::string_view store_id) {
 }
 
 Result<InitResult> init_store(const fs::path& dir, const InitOptions& options) {
-  SLM_TRY(const fs::path place, place_of(dir));
+  SLM_TRY(const fs::path place, new_store_place(dir));
   const bool demo = options.demo_seed.has_value();
   const std::unique_ptr<Random> seeded = demo ? seeded_random(*options.demo_seed) : nullptr;
   const std::unique_ptr<Clock> demo_clock = demo ? fixed_clock(kDemoTime_ms) : nullptr;

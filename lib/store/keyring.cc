@@ -7,29 +7,28 @@ namespace slm::store {
 Grant grant_of(const AdminLog& admin, uint32_t identity, Role role, int64_t time_ms) {
   Grant grant{identity, entry_kinds_of(role), {}, time_ms};
   for (const KeyName& key : admin.all_keys()) {
-    const bool opens = key.what < 16 ? may_read(role, static_cast<Partition>(key.what))
-                                     : may_hold(role, static_cast<FleetKey>(key.what - 16));
-    if (opens) grant.opens.push_back(key);
+    const bool fleet = key.what >= 16;
+    const bool old_name = key.what == what_of(FleetKey::kPseudonym) &&
+                          key.version != admin.current_fleet_key(FleetKey::kPseudonym).version;
+    const bool opens = !fleet ? may_read(role, static_cast<Partition>(key.what))
+                              : may_hold(role, static_cast<FleetKey>(key.what - 16));
+    if (opens && (!old_name || role == Role::kCurator)) grant.opens.push_back(key);
   }
   return grant;
 }
 
 Session make_session(SessionParts parts) {
-  Session out{std::move(parts.dir),
-              std::move(parts.db),
-              std::move(parts.admin),
-              parts.store,
-              std::move(parts.self),
-              parts.self_seq,
-              parts.role,
-              parts.random,
-              parts.clock,
-              default_lock_wait_ms(),
-              {},
-              {},
-              {},
-              {},
-              {}};
+  Session out;
+  out.dir = std::move(parts.dir);
+  out.db = std::move(parts.db);
+  out.admin = std::move(parts.admin);
+  out.store_id = parts.store;
+  out.self = std::move(parts.self);
+  out.self_seq = parts.self_seq;
+  out.role = parts.role;
+  out.random = parts.random;
+  out.clock = parts.clock;
+  out.lock_wait_ms = default_lock_wait_ms();
   return out;
 }
 
@@ -74,7 +73,7 @@ Result<Info> read_info(const std::filesystem::path& dir, Databases& db, const Ad
   info.admin_fingerprint = admin.admin().fingerprint();
   info.format = kFormat;
   info.demo = admin.demo();
-  SLM_TRY(const Head head, read_head(db.log));
+  SLM_TRY(const Head head, read_head(db.log, store));
   info.n_batches = head.n;
   info.head = to_hex(head.hash);
   SLM_TRY(Statement stmt, db.log.prepare("SELECT kind, sum(n_calls), count(*) FROM entries GROUP BY kind"));
@@ -94,6 +93,17 @@ Result<Info> read_info(const std::filesystem::path& dir, Databases& db, const Ad
       case EntryKind::kArtefact:
         break;
     }
+  }
+  // What an erasure took away is counted in its act.
+  SLM_TRY(Statement acts,
+          db.log.prepare("SELECT facts FROM entries WHERE action IN ('erase', 'retention') AND kind = 4"));
+  while (true) {
+    SLM_TRY(const bool row, acts.step());
+    if (!row) break;
+    const auto facts = parse_json(acts.text(0));
+    if (!facts || !facts->is_object()) return fail(ErrorCode::kIntegrity, "the facts of an erasure aren't JSON");
+    info.n_raw -= get_int(facts->get_object(), "n_raw").value_or(0);
+    info.n_curated -= get_int(facts->get_object(), "n_curated").value_or(0);
   }
   const auto size = [](const std::filesystem::path& file) {
     int64_t total = 0;

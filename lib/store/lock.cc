@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -24,6 +25,24 @@ Result<FileLock> FileLock::acquire(const std::filesystem::path& file, int64_t wa
   int fd = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0 && (errno == EACCES || errno == EROFS)) fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fail(errno_error(file, "opening"));
+  return wait(fd, file, wait_ms);
+}
+
+Result<std::optional<FileLock>> FileLock::acquire_existing(const std::filesystem::path& file, int64_t wait_ms) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return std::optional<FileLock>{};
+  struct stat info {};
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(fd);
+    return std::optional<FileLock>{};
+  }
+  SLM_TRY(FileLock lock, wait(fd, file, wait_ms));
+  std::optional<FileLock> out;
+  out.emplace(std::move(lock));
+  return out;
+}
+
+Result<FileLock> FileLock::wait(int fd, const std::filesystem::path& file, int64_t wait_ms) {
   FileLock lock(fd);
   const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(wait_ms);
   const auto told = std::chrono::steady_clock::now() + std::chrono::seconds(1);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "core/error.h"
 
@@ -16,12 +17,15 @@ class FileLock {
  public:
   // Waits up to wait_ms for other holders; after a second it says so (log_note).
   static Result<FileLock> acquire(const std::filesystem::path& file, int64_t wait_ms);
+  // Of a file that is there already and regular, opened for reading; none if there is no such file.
+  static Result<std::optional<FileLock>> acquire_existing(const std::filesystem::path& file, int64_t wait_ms);
   FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&&) = delete;
   ~FileLock();
 
  private:
   explicit FileLock(int fd) : fd_(fd) {}
+  static Result<FileLock> wait(int fd, const std::filesystem::path& file, int64_t wait_ms);
   int fd_;
 };
 

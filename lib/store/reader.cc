@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "store/commit.h"
+#include "store/erased.h"
 
 namespace slm::store {
 namespace {
@@ -26,15 +26,13 @@ const SpaceParts& parts_of(Store::Space space) {
 // Calls `each` for the entries of one kind in [from, to], checking the links of all entries on the way.
 Status walk(Session& session, EntryKind kind, int64_t from, int64_t to,
             const std::function<Result<bool>(const Entry&)>& each) {
-  std::optional<Digest> prev;
   int64_t next = std::max<int64_t>(1, from - 1);
-  if (next == 1) prev = Digest{};
+  Chains chains(next == 1);
   while (next <= to) {
     SLM_TRY(const auto entries, read_entries(session.db.log, next, std::min(kHeadersAtOnce, to - next + 1)));
     if (entries.empty()) return fail(ErrorCode::kIntegrity, fmt::format("entry {} is missing from the trail", next));
     for (const Entry& entry : entries) {
-      SLM_CHECK(check_link(entry, next, prev.value_or(entry.prev)));
-      prev = entry.hash();
+      SLM_CHECK(chains.follow(entry, next));
       ++next;
       if (entry.n < from || entry.kind != kind) continue;
       if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while reading the store");
@@ -151,6 +149,12 @@ Result<bool> read_group(Session& session, const GroupRequest& request,
     if (meta.header) {
       SLM_TRY(GroupHeader header, decode_header(meta.text));
       pseudonym = header.pseudonym;
+      // Of a source that was erased before this group came: passed over, and erased at the end of a curator's scan.
+      const auto tombstone = session.admin.tombstones().find(header.source);
+      if (tombstone != session.admin.tombstones().end() && request.meta->partition == Partition::kRawMeta) {
+        session.found[tombstone->second].insert(request.meta->group);
+        return true;
+      }
       session.remember(request.meta->group, std::move(header));
       continue;
     }
@@ -189,15 +193,21 @@ Result<bool> read_all(Session& session, const EntryRequest& request,
   SLM_TRY(const auto leaves, read_leaves(session.db.log, entry));
   SLM_TRY(const auto seals, read_group_pairs(session, entry, *request.parts));
   int64_t n_calls = 0;
+  bool whole = true;
   for (size_t i = 0; i < seals.size(); i += 2) {
+    if (session.erased.contains(seals[i].group)) {
+      whole = false;
+      continue;
+    }
     const GroupRequest group{&entry, &leaves, &seals[i], request.body ? &seals[i + 1] : nullptr, nullptr};
     SLM_TRY(const bool more, read_group(session, group, [&](uint32_t index, StoredCall& call) {
               ++n_calls;
               return visit({call.id, seals[i].seal, index}, call);
             }));
     if (!more) return false;
+    for (const auto& [tombstone, groups] : session.found) whole &= !groups.contains(seals[i].group);
   }
-  if (n_calls != entry.n_calls)
+  if (whole ? n_calls != entry.n_calls : n_calls > entry.n_calls)
     return fail(ErrorCode::kIntegrity,
                 fmt::format("entry {}: it says {} calls and holds {}", entry.n, entry.n_calls, n_calls));
   return true;
@@ -222,7 +232,7 @@ Result<int64_t> log_read(Session& session, const ScanRequest& request, int64_t t
                {"to", to}};
   act.details = options.purpose;
   SLM_TRY(const Entry entry, commit_act(session, act));
-  return entry.n;
+  return entry.counter;
 }
 
 }  // namespace
@@ -289,6 +299,7 @@ Status scan_chosen(Session& session, CallIndex& index, const ScanRequest& reques
       SLM_TRY(seals, read_group_pairs(session, entry, parts));
     }
     const auto at = static_cast<size_t>(seal & 0xffff);
+    if (at < seals.size() && session.erased.contains(seals[at].group)) continue;
     if (at + 1 >= seals.size() || seals[at].seal != seal)
       return fail(ErrorCode::kIntegrity, fmt::format("entry {} lost a group", n));
     const GroupRequest group{&entry, &leaves, &seals[at], request.options->body ? &seals[at + 1] : nullptr, &wanted};
@@ -298,7 +309,9 @@ Status scan_chosen(Session& session, CallIndex& index, const ScanRequest& reques
               return (*request.visit)(call);
             }));
     if (!more) return {};
-    if (n_calls != wanted.size())
+    bool gone = false;
+    for (const auto& [tombstone, groups] : session.found) gone |= groups.contains(seals[at].group);
+    if (n_calls != wanted.size() && !gone)
       return fail(ErrorCode::kIntegrity,
                   fmt::format("entry {}: a group holds {} of {} chosen calls", n, n_calls, wanted.size()));
   }
@@ -317,11 +330,25 @@ Status scan_calls(Session& session, CallIndex& index, const ScanRequest& request
   SLM_TRY(const int64_t to, session.db.log.integer("SELECT max(n) FROM entries"));
   SLM_TRY(const int64_t logged, log_read(session, request, to));
   session.reads.push_back(logged);
-  if (request.options->only != nullptr) return scan_chosen(session, index, request, to);
-  return walk(session, parts.kind, std::max<int64_t>(1, request.options->from_batch), to, [&](const Entry& entry) {
-    return read_all(session, {&entry, &parts, request.options->body},
-                    [&](const CallIndex::Place&, StoredCall& call) { return (*request.visit)(call); });
-  });
+  SLM_CHECK(refresh_erased(session));
+  const size_t n_erased = session.erased.size();
+  const auto scan = [&]() -> Status {
+    if (request.options->only != nullptr) return scan_chosen(session, index, request, to);
+    return walk(session, parts.kind, std::max<int64_t>(1, request.options->from_batch), to, [&](const Entry& entry) {
+      return read_all(session, {&entry, &parts, request.options->body},
+                      [&](const CallIndex::Place&, StoredCall& call) { return (*request.visit)(call); });
+    });
+  };
+  auto done = scan();
+  if (!done) {
+    SLM_CHECK(refresh_erased(session));
+    if (done.error().code == ErrorCode::kIntegrity && session.erased.size() > n_erased)
+      return fail(ErrorCode::kLocked, "calls were erased while they were read", "run the command again");
+    return done;
+  }
+  const bool rest = !session.found.empty() || !session.erased_of.empty();
+  if (session.role != Role::kCurator || request.space != Store::Space::kRaw || !rest) return {};
+  return erase_rest(session);
 }
 
 Result<Id16> parse_group(std::string_view hex) {

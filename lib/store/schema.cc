@@ -72,6 +72,22 @@ Result<Database> open_one(const fs::path& dir, const DatabaseKind& kind) {
   return db;
 }
 
+constexpr uint64_t kMaxForeignBytes = uint64_t{1} << 40;
+
+Result<Database> open_foreign(const fs::path& dir, const DatabaseKind& kind) {
+  const fs::path path = dir / kind.file;
+  std::error_code ec;
+  const auto status = fs::symlink_status(path, ec);
+  if (ec || !fs::is_regular_file(status))
+    return fail(ErrorCode::kBadInput, fmt::format("{} isn't a file: {} is no store", path.string(), dir.string()));
+  if (fs::file_size(path, ec) > kMaxForeignBytes || ec)
+    return fail(ErrorCode::kBadInput, fmt::format("{} is larger than 1 TiB", path.string()));
+  SLM_TRY(Database db, Database::open(path, Database::Mode::kForeign));
+  SLM_CHECK(db.exec("BEGIN"));
+  SLM_CHECK(check(db, kind));
+  return db;
+}
+
 }  // namespace
 
 fs::path log_path(const fs::path& dir) { return dir / kLog.file; }
@@ -85,6 +101,19 @@ Result<Databases> create_databases(const fs::path& dir) {
   SLM_CHECK(apply_migrations(log, kLog));
   SLM_TRY(Database keys, Database::open(keys_path(dir), Database::Mode::kCreate));
   SLM_CHECK(apply_migrations(keys, kKeys));
+  return Databases{std::move(log), std::move(keys)};
+}
+
+Result<Databases> open_foreign_databases(const fs::path& given) {
+  std::error_code ec;
+  const fs::path dir = fs::canonical(given, ec);
+  if (ec || !fs::is_directory(dir, ec))
+    return fail(ErrorCode::kStoreMissing, fmt::format("{} is not a store", given.string()));
+  SLM_CHECK(refuse_network_file_system(dir));
+  // No moment between a batch's two commits, where the other store is at work.
+  SLM_TRY(const auto lock, FileLock::acquire_existing(lock_path(dir), default_lock_wait_ms()));
+  SLM_TRY(Database log, open_foreign(dir, kLog));
+  SLM_TRY(Database keys, open_foreign(dir, kKeys));
   return Databases{std::move(log), std::move(keys)};
 }
 

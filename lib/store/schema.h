@@ -23,4 +23,9 @@ Result<Databases> create_databases(const std::filesystem::path& dir);
 // Takes the store's lock for the first read (WAL recovery), then gives it back.
 Result<Databases> open_databases(const std::filesystem::path& dir, int64_t lock_wait_ms);
 
+// Another store's files, which may mean harm: regular files only, read only, in a read transaction that holds one
+// moment of both, of at most 1 TiB each. Errors: kIntegrity for tables other than the format's, kBadInput for what is
+// no store.
+Result<Databases> open_foreign_databases(const std::filesystem::path& dir);
+
 }  // namespace slm::store

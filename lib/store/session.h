@@ -3,6 +3,7 @@
 // Threads: one.
 #pragma once
 
+#include <set>
 #include <unordered_map>
 
 #include "store/entry.h"
@@ -32,9 +33,13 @@ struct Session {
 
   std::map<KeyName, crypto::SecretBytes> secrets;  // unwrapped
   std::unordered_map<int64_t, Digest> verified;    // entries whose signature held: row → hash
-  std::vector<int64_t> reads;                      // rows of the read entries this session made
+  std::vector<int64_t> reads;                      // counters of the read entries this session made
   std::map<Id16, GroupHeader> headers;             // of groups seen lately, for curated calls that name them
   std::vector<std::unique_ptr<Random>> demo_randoms;
+  std::map<Id16, int64_t> erased;                // groups → row of the act that took them away, see erased.h
+  std::map<uint32_t, std::set<Id16>> erased_of;  // groups by tombstone
+  int64_t erased_upto = 0;                       // row up to which they were looked for
+  std::map<uint32_t, std::set<Id16>> found;      // raw groups of erased sources a curator came upon, by tombstone
 
   // Errors: kWrongKey.
   Result<ByteSpan> secret(KeyName key);
@@ -53,6 +58,9 @@ struct Session {
 };
 
 inline constexpr int64_t kDemoTime_ms = 1767225600000;  // 2026-01-01T00:00:00Z
+
+// As Store::open() does. Errors: those of Store::open().
+Result<Session> open_session(const std::filesystem::path& dir, const OpenOptions& options, Info* info = nullptr);
 
 Bytes seal_info(const AdminLog& admin, const EpochRecord& epoch);  // HPKE's info of an epoch
 

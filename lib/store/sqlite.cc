@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 
 namespace slm::store {
 namespace {
+
+constexpr int kMaxForeignCell = 64 << 20;
 
 Error sqlite_error(sqlite3* db, int rc) {
   const std::filesystem::path file =
@@ -36,6 +39,8 @@ Error sqlite_error(sqlite3* db, int rc) {
                           cause != 0 ? std::strerror(cause) : ""),
               (rc & 0xff) == SQLITE_READONLY ? "reading is logged, so it needs write permission on the store" : ""};
     }
+    case SQLITE_TOOBIG:
+      return {ErrorCode::kIntegrity, fmt::format("{} holds a cell larger than any the program writes", name), {}};
     case SQLITE_NOMEM:
       return {ErrorCode::kOutOfMemory, fmt::format("{}: out of memory", name), {}};
     case SQLITE_CONSTRAINT:
@@ -118,17 +123,33 @@ Status Statement::copy_fixed(int column, std::span<uint8_t> out, std::string_vie
 Result<Database> Database::open(const std::filesystem::path& path, Mode mode) {
   Database out;
   out.path_ = path;
-  const int flags = SQLITE_OPEN_READWRITE | (mode == Mode::kCreate ? SQLITE_OPEN_CREATE : 0);
+  const bool foreign = mode == Mode::kForeign;
+  const int flags = foreign ? SQLITE_OPEN_READONLY | SQLITE_OPEN_NOFOLLOW
+                            : SQLITE_OPEN_READWRITE | (mode == Mode::kCreate ? SQLITE_OPEN_CREATE : 0);
   sqlite3* db = nullptr;
   const int rc = sqlite3_open_v2(path.c_str(), &db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   out.handle_.reset(db);
   if (rc != SQLITE_OK) return fail(sqlite_error(db, rc));
+  if (foreign && sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr) != SQLITE_OK &&
+      out.wal_is_empty()) {
+    // A folder that can't be written, where no WAL index can be made: nothing writes there, so none is needed.
+    std::string uri = "file:";
+    for (const char c : path.string())
+      uri += std::isalnum(static_cast<unsigned char>(c)) || c == '/' ? std::string(1, c)
+                                                                     : fmt::format("%{:02X}", static_cast<uint8_t>(c));
+    out.handle_.reset();
+    const int again = sqlite3_open_v2((uri + "?immutable=1").c_str(), &db,
+                                      flags | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
+    out.handle_.reset(db);
+    if (again != SQLITE_OK) return fail(sqlite_error(db, again));
+  }
   sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr);
   sqlite3_limit(db, SQLITE_LIMIT_ATTACHED, 0);
+  if (foreign) sqlite3_limit(db, SQLITE_LIMIT_LENGTH, kMaxForeignCell);
   sqlite3_busy_timeout(db, 2000);
   out.wal_pages_ = std::make_unique<int64_t>(0);
   sqlite3_wal_hook(
@@ -180,6 +201,30 @@ Status Database::Transaction::commit() {
   SLM_CHECK(db_->exec("COMMIT"));
   db_ = nullptr;
   return {};
+}
+
+bool Database::wal_is_empty() const {
+  std::error_code ec;
+  const auto size = std::filesystem::file_size(path_.string() + "-wal", ec);
+  return ec || size == 0;
+}
+
+Status Database::vacuum() {
+  sqlite3_limit(handle_.get(), SQLITE_LIMIT_ATTACHED, 1);  // VACUUM attaches the copy that it makes
+  auto done = exec("PRAGMA temp_store=FILE; VACUUM; PRAGMA temp_store=MEMORY;");
+  sqlite3_limit(handle_.get(), SQLITE_LIMIT_ATTACHED, 0);
+  SLM_CHECK(std::move(done));
+  return checkpoint(true);
+}
+
+Status Database::copy_to(const std::filesystem::path& target) {
+  SLM_TRY(Database to, Database::open(target, Mode::kCreate));
+  sqlite3_backup* backup = sqlite3_backup_init(to.handle_.get(), "main", handle_.get(), "main");
+  if (backup == nullptr) return fail(sqlite_error(to.handle_.get(), sqlite3_errcode(to.handle_.get())));
+  const int rc = sqlite3_backup_step(backup, -1);
+  const int end = sqlite3_backup_finish(backup);
+  if (rc != SQLITE_DONE) return fail(sqlite_error(to.handle_.get(), end != SQLITE_OK ? end : rc));
+  return to.checkpoint(true);
 }
 
 Status Database::checkpoint(bool truncate) {

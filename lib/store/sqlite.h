@@ -61,7 +61,8 @@ class Statement {
 
 class Database {
  public:
-  enum class Mode { kWrite, kCreate };
+  // kForeign: read only, with bounds on the size of a row: a file that may mean harm.
+  enum class Mode { kWrite, kCreate, kForeign };
   static Result<Database> open(const std::filesystem::path& path, Mode mode);
 
   Result<Statement> prepare(std::string_view sql);
@@ -85,6 +86,12 @@ class Database {
   // Moves the WAL into the database as far as readers allow; `truncate` also empties the file. Requires: the store's
   // lock.
   Status checkpoint(bool truncate);
+  // Whether the WAL is empty: not while another process reads from it.
+  bool wal_is_empty() const;
+  // A copy of it, as of the read transaction that is open, if any. Requires: no such file.
+  Status copy_to(const std::filesystem::path& target);
+  // Rewrites the file without the space that deleted rows left. Requires: the store's lock.
+  Status vacuum();
   int64_t wal_pages() const { return wal_pages_ ? *wal_pages_ : 0; }
   const std::filesystem::path& path() const { return path_; }
 

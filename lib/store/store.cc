@@ -6,10 +6,12 @@
 #include <cstdlib>
 
 #include "core/log.h"
+#include "store/anchor.h"
 #include "store/appender.h"
 #include "store/artifacts.h"
 #include "store/commit.h"
 #include "store/keyring.h"
+#include "store/manage.h"
 #include "store/pseudonym.h"
 #include "store/reader.h"
 #include "store/seen.h"
@@ -77,6 +79,7 @@ class SealedStore final : public Store {
     SLM_CHECK(commit_act(session_, {std::string(action), {}, std::string(details), 0}));
     return {};
   }
+  Result<std::string> anchor() override { return anchor_line(session_); }
 
  private:
   mutable Session session_;  // unwraps keys when they are first needed
@@ -108,7 +111,7 @@ Status refuse_demo(const fs::path& dir, const OpenOptions& options) {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOptions& options) {
+Result<Session> open_session(const fs::path& dir, const OpenOptions& options, Info* info_out) {
   if (options.random == nullptr || options.clock == nullptr)
     return fail(ErrorCode::kUnexpected, "a store is opened with a Random and a Clock");
   SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
@@ -126,6 +129,11 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOption
   if (record == nullptr || record->role != self.role)
     return fail(ErrorCode::kWrongKey,
                 fmt::format("{}: the admin didn't sign this identity as {}", key_file.string(), self.role));
+  if (const Revocation* revoked = admin.revocation(record->seq))
+    return fail(
+        ErrorCode::kWrongKey,
+        fmt::format("{}: this key was revoked at {}", key_file.string(), format_utc(revoked->time_ms).substr(0, 16)),
+        "the admin grants a new one: slmconv keys grant");
   if (self.role != role_name(options.role))
     return fail(
         ErrorCode::kWrongKey,
@@ -137,8 +145,43 @@ Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOption
   if (info.demo) SLM_CHECK(refuse_demo(dir, options));
   const uint32_t seq = record->seq;
   SLM_TRY(const Id16 store_id, read_store_id(db.log, admin));
-  Session session = make_session({dir, std::move(db), std::move(admin), store_id, std::move(self), seq, options.role,
-                                  options.random, options.clock});
+  if (info_out != nullptr) *info_out = info;
+  return make_session({dir, std::move(db), std::move(admin), store_id, std::move(self), seq, options.role,
+                       options.random, options.clock});
+}
+
+Result<Session> open_session_any(const fs::path& dir, const KeyOptions& options, std::span<const Role> roles) {
+  SLM_TRY(const Info info, Store::info(dir));
+  const fs::path given = options.keys.empty() ? default_keys_dir(info.store_id) : options.keys;
+  std::error_code ec;
+  OpenOptions open{.identity = given, .role = roles.front(), .random = options.random, .clock = options.clock};
+  if (fs::is_directory(given, ec)) {
+    for (const Role role : roles)
+      if (fs::exists(given / fmt::format("{}.key", role_name(role)), ec)) {
+        open.role = role;
+        break;
+      }
+  } else {
+    SLM_TRY(const crypto::Identity identity, load_identity(given));
+    const auto role = parse_role(identity.role);
+    if (!role || std::find(roles.begin(), roles.end(), *role) == roles.end())
+      return fail(ErrorCode::kWrongKey,
+                  fmt::format("{} is a {}'s key, which can't do this", given.string(), identity.role));
+    open.role = *role;
+  }
+  return open_session(dir, open);
+}
+
+Result<std::unique_ptr<Store>> Store::open(const fs::path& dir, const OpenOptions& options) {
+  Info info;
+  SLM_TRY(Session session, open_session(dir, options, &info));
+  return std::unique_ptr<Store>(std::make_unique<SealedStore>(std::move(session), std::move(info)));
+}
+
+Result<std::unique_ptr<Store>> open_store_any(const fs::path& dir, const KeyOptions& options,
+                                              std::span<const Role> roles) {
+  SLM_TRY(Session session, open_session_any(dir, options, roles));
+  SLM_TRY(Info info, read_info(dir, session.db, session.admin));
   return std::unique_ptr<Store>(std::make_unique<SealedStore>(std::move(session), std::move(info)));
 }
 

@@ -68,12 +68,13 @@ struct OpenOptions {
 class Appender {
  public:
   virtual ~Appender() = default;
-  // False if a call with this tag by this writer is stored already (then nothing is added).
+  // False if a call with this tag by this writer is stored already, or its source was erased (then nothing is added).
   virtual Result<bool> add(NewCall call) = 0;
   // Commits what is pending. Errors leave the store as it was before the pending batch.
   virtual Status flush() = 0;
   virtual int64_t n_added() const = 0;
-  virtual int64_t n_known() const = 0;  // suppressed: stored before
+  virtual int64_t n_known() const = 0;            // suppressed: stored before
+  virtual int64_t n_erased() const { return 0; }  // dropped: of a source that was erased
 };
 struct AppendOptions {
   int64_t batch_calls = 4096;
@@ -140,6 +141,10 @@ class Store {
   // Says in the audit trail that this identity did something (an export, shown text). Details are sealed to the
   // auditor.
   virtual Status audit(std::string_view action, std::string_view details) = 0;
+
+  // The head of this store's chain, signed, as one line of JSON: kept off this host, it shows later that nothing was
+  // cut off or rolled back (verify_store).
+  virtual Result<std::string> anchor() { return fail(ErrorCode::kUnexpected, "this store has no trail"); }
 };
 
 // Where init puts keys, and open() looks for them, when no folder is named: $XDG_CONFIG_HOME (or ~/.config)
@@ -163,13 +168,19 @@ Result<InitResult> init_store(const std::filesystem::path& dir, const InitOption
 
 struct VerifyOptions {
   std::string admin_fingerprint;  // empty: "admin not checked"
+  std::string anchor;             // text of an anchor file: lines of Store::anchor(); empty: freshness isn't shown
 };
 struct VerifyReport {
   int64_t n_batches = 0, n_frames = 0, n_identities = 0, n_grants = 0;
   int64_t n_orphans = 0;         // encapsulations of batches that were never committed (a crash): harmless
   int64_t n_artifact_files = 0;  // sealed files found where their names lead, and whole
   int64_t n_missing_files = 0;   // sealed once, and removed or made again since
+  int64_t n_erased = 0;          // groups of calls that a signed erasure or retention took away
+  int64_t n_left_over = 0;       // of these, groups with rows still there: store compact finishes them
   bool admin_checked = false;
+  int64_t n_anchors = 0;         // lines that speak of a chain here, all of which hold
+  int64_t anchored_counter = 0;  // newest of this store's
+  int64_t anchored_ms = 0;
   std::string head;  // "complete to head H, freshness not shown"
 };
 // Needs no private key. Errors: kIntegrity naming what failed and where.
@@ -181,12 +192,15 @@ struct KeyRow {
   int64_t epoch = 0;
   bool recovery = false;
   int64_t granted_ms = 0;
+  bool revoked = false;
+  bool pending = false;  // something it was granted isn't wrapped to it yet: keys rewrap
 };
 Result<std::vector<KeyRow>> list_keys(const std::filesystem::path& dir);
 struct GrantOptions {
   Role role = Role::kTrainer;
-  std::filesystem::path out;         // new key file
-  std::filesystem::path admin_keys;  // admin's key file or a folder with it
+  std::filesystem::path out;                     // new key file
+  std::filesystem::path admin_keys;              // admin's key file or a folder with it
+  std::vector<std::filesystem::path> more_keys;  // further holders' key files, such as the recovery key
   std::string passphrase;
   Random* random = nullptr;
   Clock* clock = nullptr;

@@ -7,10 +7,12 @@
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "store/anchor.h"
 #include "store/artifacts.h"
-#include "store/commit.h"
+#include "store/erased.h"
 #include "store/keyring.h"
 #include "store/merkle.h"
+#include "store/verify.h"
 
 namespace slm::store {
 namespace {
@@ -29,42 +31,55 @@ Status check_pages(Database& db) {
   return {};
 }
 
+// A read transaction on both files, begun at one moment.
+Status pin(const fs::path& dir, Databases& db) {
+  SLM_TRY(const FileLock lock, FileLock::acquire(lock_path(dir), default_lock_wait_ms()));
+  for (Database* each : {&db.log, &db.keys}) {
+    SLM_CHECK(each->exec("BEGIN"));
+    SLM_CHECK(each->integer("SELECT count(*) FROM sqlite_schema"));
+  }
+  return {};
+}
+
 class Verifier {
  public:
   // Entries up to row n_last.
-  Verifier(const fs::path& dir, Databases& db, const AdminLog& admin, int64_t n_last)
-      : dir_(dir), db_(db), admin_(admin), n_last_(n_last) {}
+  Verifier(const fs::path& dir, Databases& db, const AdminLog& admin, const Id16& store, int64_t n_last)
+      : dir_(dir), db_(db), admin_(admin), store_(store), n_last_(n_last) {}
 
-  Status trail() {
+  void leave_out_artefacts() { artefacts_ = false; }
+
+  Result<std::map<Id16, ChainHead>> trail() {
     SLM_TRY(encapsulation_, db_.keys.prepare("SELECT enc FROM encapsulations WHERE grp = ? AND partition = ?"));
     SLM_TRY(frames_,
             db_.log.prepare("SELECT frame, calls, sealed FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
-    Digest prev{};
+    Chains chains(true);
     while (report_.n_batches < n_last_) {
       const int64_t next = report_.n_batches + 1;
       SLM_TRY(const auto entries, read_entries(db_.log, next, std::min(kHeadersAtOnce, n_last_ - report_.n_batches)));
       if (entries.empty()) return fail(ErrorCode::kIntegrity, fmt::format("entry {} is missing from the trail", next));
       for (const Entry& entry : entries) {
         if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while checking the store");
-        SLM_CHECK(check_link(entry, report_.n_batches + 1, prev));
+        SLM_CHECK(chains.follow(entry, report_.n_batches + 1));
         SLM_CHECK(check_entry(admin_, entry));
         SLM_CHECK(content(entry));
-        prev = entry.hash();
         ++report_.n_batches;
       }
     }
-    report_.head = to_hex(prev);
+    SLM_CHECK(merged_chains_are_named(chains));
+    report_.head = to_hex(chains.heads().at(store_).hash);
     if (admin_named_ != admin_.n_entries())
       return fail(ErrorCode::kIntegrity, fmt::format("the trail names admin entries up to {}, the admin's log has {}",
                                                      admin_named_, admin_.n_entries()));
     SLM_CHECK(all_files_known());
     SLM_CHECK(count("seals", "seal", 16, n_seals_));
-    return count("frames", "frame", 32, report_.n_frames);
+    SLM_CHECK(count("frames", "frame", 32, report_.n_frames));
+    return chains.heads();
   }
 
   Status keys(const std::vector<Wrap>& wraps, int64_t n_encapsulations) {
     for (const Wrap& wrap : wraps) SLM_CHECK(check_wrap(admin_, wrap));
-    report_.n_orphans = std::max<int64_t>(0, n_encapsulations - n_seals_);
+    report_.n_orphans = std::max<int64_t>(0, n_encapsulations - n_encapsulations_);
     return {};
   }
 
@@ -120,9 +135,18 @@ class Verifier {
       return bad(entry, "it is sealed to an epoch that the admin didn't sign");
     SLM_TRY(const bool row,
             encapsulation_.bind(1, ByteSpan(seal.group)).bind(2, int64_t{what_of(seal.partition)}).step());
+    n_encapsulations_ += row;
+    SLM_TRY(const bool gone, is_erased(seal.group));
+    const bool cleared = gone && is_cleared(seal);
+    if (!row && (cleared || (gone && entry.kind == EntryKind::kArtefact))) return {};
     if (!row)
       return bad(entry, fmt::format("keys.db lacks the encapsulation of group {}, and no signed erasure names it",
                                     to_hex(seal.group)));
+    if (cleared) {  // cut off between the two files: store compact removes it
+      encapsulation_.reset();
+      ++report_.n_left_over;
+      return {};
+    }
     const bool good = sha256(encapsulation_.blob(0)) == seal.enc_hash;
     encapsulation_.reset();
     return good ? Status{} : bad(entry, "an encapsulation was changed");
@@ -135,11 +159,12 @@ class Verifier {
   };
   // An artefact's frames lie in a file that its name leads to. One that is gone, or was made again since, is counted.
   Status artefact(const Entry& entry, const Artefact& made) {
-    const fs::path path = file_of(made.name);
+    const fs::path path = artefacts_ ? file_of(made.name) : fs::path();
     if (path.empty()) {
       ++report_.n_missing_files;
       return {};
     }
+    SLM_TRY(const bool gone, is_erased(made.seal.group));
     bool& matched = files_[path];
     SLM_TRY(const std::string content, read_file(path));
     SLM_TRY(const SealedFrames parts, parse_sealed_file(path, content));
@@ -154,7 +179,7 @@ class Verifier {
                         made.seal.enc_hash) == made.leaves[i];
     if (!good) return fail(ErrorCode::kIntegrity, fmt::format("{} was changed", path.string()), "make it again");
     matched = true;
-    ++report_.n_artifact_files;
+    ++(gone ? report_.n_missing_files : report_.n_artifact_files);
     return {};
   }
 
@@ -187,17 +212,21 @@ class Verifier {
     return {};
   }
 
-  // Init and grants are the admin's, and tie its log to the trail.
+  // Acts that name an admin entry tie the admin's log to the trail; most of them only the admin may sign.
   Status act(const Entry& entry, const json::object& facts, size_t n_seals) {
     if (n_seals != 0) return bad(entry, "an act has no groups");
-    const bool of_admin = entry.action == "init" || entry.action == "grant";
-    if ((entry.n == 1) != (entry.action == "init")) return bad(entry, "the trail begins with init, and only there");
-    if (!of_admin) return {};
+    static constexpr std::string_view kOfAdmin[] = {"init", "grant", "rotate", "revoke", "store", "retention"};
+    const bool of_admin = std::find(std::begin(kOfAdmin), std::end(kOfAdmin), entry.action) != std::end(kOfAdmin);
+    if ((entry.counter == 1) != (entry.action == "init")) return bad(entry, "a trail begins with init, and only there");
+    if (of_admin && entry.writer != 1) return bad(entry, fmt::format("only the admin may {}", entry.action));
+    if (is_erasure(entry)) SLM_CHECK(read_erasure(admin_, entry));
+    if (entry.action == "merge") SLM_CHECK(merge(entry, facts));
+    if (!of_admin && !facts.contains("admin_entry")) return {};
     const int64_t seq = get_int(facts, "admin_entry").value_or(0);
-    if (entry.writer != 1 || seq < 1 || seq > admin_.n_entries() ||
+    if (seq < 1 || seq > admin_.n_entries() ||
         get_string(facts, "admin_hash") != to_hex(admin_.hash_of(static_cast<uint32_t>(seq))))
       return bad(entry, "the admin's log isn't the one it names");
-    admin_named_ = static_cast<uint32_t>(seq);
+    admin_named_ = std::max(admin_named_, static_cast<uint32_t>(seq));
     return {};
   }
 
@@ -207,21 +236,88 @@ class Verifier {
   Status calls(const Entry& entry, std::span<const Digest> leaves, const std::vector<SealRow>& seals,
                const Parts& parts) {
     int64_t n_calls = 0;
+    bool whole = true;
     std::vector<std::pair<uint32_t, Tag>> of_meta;
     for (size_t i = 0; i < seals.size(); ++i) {
       const bool meta = i % 2 == 0;
       if (seals[i].partition != (meta ? parts.meta : parts.body) || seals[i].refs.size() % 16 != 0)
         return bad(entry, "its groups aren't pairs of meta and body");
+      if (!meta && seals[i].group != seals[i - 1].group)
+        return bad(entry, "a meta and its body group have different names");
+      SLM_TRY(const bool gone, is_erased(seals[i].group));
+      report_.n_erased += gone && meta;
+      if (gone && is_cleared(seals[i])) {
+        whole = false;
+        continue;
+      }
+      // Named by an erasure that came with a merge and wasn't finished: it is whole still.
+      report_.n_left_over += gone && meta;
       SLM_TRY(auto listed, frames_of(entry, leaves, seals[i]));
       if (meta) {
         n_calls += static_cast<int64_t>(listed.size());
         of_meta = std::move(listed);
-      } else if (listed != of_meta || seals[i].group != seals[i - 1].group) {
+      } else if (listed != of_meta) {
         return bad(entry, "a meta and its body group list different calls");
       }
     }
-    if (seals.size() % 2 != 0 || n_calls != entry.n_calls)
+    if (seals.size() % 2 != 0 || (whole ? n_calls != entry.n_calls : n_calls > entry.n_calls))
       return bad(entry, fmt::format("it says {} calls and holds {}", entry.n_calls, n_calls));
+    return {};
+  }
+
+  // Whether a signed erasure names the group.
+  Result<bool> is_erased(const Id16& group) {
+    if (!erased_known_) {
+      erased_known_ = true;
+      SLM_TRY(Statement stmt,
+              db_.log.prepare("SELECT n FROM entries WHERE action IN ('erase', 'retention') ORDER BY n"));
+      std::vector<int64_t> rows;
+      while (true) {
+        SLM_TRY(const bool row, stmt.step());
+        if (!row) break;
+        rows.push_back(stmt.integer(0));
+      }
+      for (const int64_t n : rows) {
+        SLM_TRY(const auto entries, read_entries(db_.log, n, 1));
+        if (entries.empty() || !is_erasure(entries[0])) continue;
+        SLM_CHECK(check_entry(admin_, entries[0]));
+        SLM_TRY(const Erasure erasure, read_erasure(admin_, entries[0]));
+        erased_.insert(erasure.groups.begin(), erasure.groups.end());
+      }
+    }
+    return erased_.contains(group);
+  }
+
+  // A chain of another store is complete to what a merge of this one names.
+  Status merged_chains_are_named(const Chains& chains) {
+    for (const auto& [store, head] : chains.heads()) {
+      if (store == store_) continue;
+      const auto it = merged_.find(store);
+      if (it == merged_.end() || it->second != head.counter)
+        return fail(ErrorCode::kIntegrity, fmt::format("entries of store {} lie here that no merge brought, or not all "
+                                                       "that one did",
+                                                       to_hex(store)));
+    }
+    return {};
+  }
+
+  // What a merge act says it brought is here, as it says.
+  Status merge(const Entry& entry, const json::object& facts) {
+    const auto* chains = facts.if_contains("chains");
+    if (chains == nullptr || !chains->is_array()) return bad(entry, "it says not what it merged");
+    for (const json::value& item : chains->get_array()) {
+      if (!item.is_object()) return bad(entry, "it says not what it merged");
+      const auto id = from_hex(get_string(item.get_object(), "store"));
+      const int64_t to = get_int(item.get_object(), "to").value_or(0);
+      Id16 store{};
+      if (!id || id->size() != store.size()) return bad(entry, "it says not what it merged");
+      std::copy(id->begin(), id->end(), store.begin());
+      SLM_TRY(const auto last, find_entry(db_.log, store, to));
+      if (!last || to_hex(last->hash()) != get_string(item.get_object(), "head") ||
+          (entry.store == store_ && last->n >= entry.n))
+        return bad(entry, "what it merged isn't here");
+      if (entry.store == store_) merged_[store] = std::max(merged_[store], to);
+    }
     return {};
   }
 
@@ -262,40 +358,53 @@ class Verifier {
   const fs::path& dir_;
   Databases& db_;
   const AdminLog& admin_;
+  const Id16 store_;
   const int64_t n_last_;
+  bool artefacts_ = true;
   Statement encapsulation_, frames_;
   VerifyReport report_;
   std::map<fs::path, bool> files_;  // of artefacts; whether an entry sealed what is there
-  int64_t n_seals_ = 0;
+  int64_t n_seals_ = 0, n_encapsulations_ = 0;
+  bool erased_known_ = false;
+  std::set<Id16> erased_;
+  std::map<Id16, int64_t> merged_;  // counter up to which a merge brought another store's chain
   uint32_t admin_named_ = 0;
 };
 
 }  // namespace
 
-Result<VerifyReport> verify_store(const fs::path& dir, const VerifyOptions& options) {
-  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+Result<Checked> verify_databases(const fs::path& dir, Databases& db, const AdminLog& admin,
+                                 const CheckOptions& options) {
   SLM_CHECK(check_pages(db.log));
   SLM_CHECK(check_pages(db.keys));
-  // Others may commit meanwhile. What is in keys.db now is covered by what log.db says after: a batch's encapsulations
-  // come before its entry, a grant's wraps after its grant, which is why the wraps are read first.
   SLM_TRY(const auto wraps, load_wraps(db.keys));
   SLM_TRY(const int64_t n_encapsulations, db.keys.integer("SELECT count(*) FROM encapsulations"));
-  SLM_CHECK(db.log.exec("BEGIN"));
+  SLM_TRY(const int64_t n_last, db.log.integer("SELECT max(n) FROM entries"));
+  Checked out;
+  SLM_TRY(out.store, read_store_id(db.log, admin));
+  Verifier verifier(dir, db, admin, out.store, n_last);
+  if (!options.artefacts) verifier.leave_out_artefacts();
+  SLM_TRY(out.chains, verifier.trail());
+  SLM_CHECK(verifier.keys(wraps, n_encapsulations));
+  out.report = verifier.report();
+  out.report.n_identities = static_cast<int64_t>(admin.identities().size());
+  out.report.n_grants = static_cast<int64_t>(admin.grants().size());
+  return out;
+}
+
+Result<VerifyReport> verify_store(const fs::path& dir, const VerifyOptions& options) {
+  SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
+  // Others may commit meanwhile: what is checked is one moment of both files, taken under the lock. Readers of a moment
+  // keep the WAL from shrinking while they last.
+  SLM_CHECK(pin(dir, db));
   SLM_TRY(const AdminLog admin, AdminLog::load(db.log));
-  SLM_TRY(const Head head, read_head(db.log));
-  SLM_CHECK(db.log.exec("COMMIT"));
   if (!options.admin_fingerprint.empty() && options.admin_fingerprint != admin.admin().fingerprint())
     return fail(ErrorCode::kWrongKey, fmt::format("this store's admin is {}, not {}", admin.admin().fingerprint(),
                                                   options.admin_fingerprint));
-  SLM_CHECK(read_store_id(db.log, admin));
-  Verifier verifier(dir, db, admin, head.n);
-  SLM_CHECK(verifier.trail());
-  SLM_CHECK(verifier.keys(wraps, n_encapsulations));
-  VerifyReport report = verifier.report();
-  report.n_identities = static_cast<int64_t>(admin.identities().size());
-  report.n_grants = static_cast<int64_t>(admin.grants().size());
-  report.admin_checked = !options.admin_fingerprint.empty();
-  return report;
+  SLM_TRY(Checked checked, verify_databases(dir, db, admin, {}));
+  checked.report.admin_checked = !options.admin_fingerprint.empty();
+  SLM_CHECK(check_anchors(db.log, admin, {options.anchor, checked.store}, checked.report));
+  return checked.report;
 }
 
 }  // namespace slm::store

@@ -31,11 +31,17 @@ struct WrapRequest {
   ByteSpan secret;  // 32 bytes
 };
 Result<Wrap> make_wrap(const AdminLog& admin, const WrapRequest& request, const WrapMaker& maker);
-Status save_wrap(Database& keys, const Wrap& wrap);
+Status save_wrap(Database& keys, const Wrap& wrap);  // in place of one of the same key and recipient
+Status delete_wrap(Database& keys, KeyName key, uint32_t recipient);
 // All wraps, in order of key and recipient.
 Result<std::vector<Wrap>> load_wraps(Database& keys);
-// Signature, maker, recipient and key against what the admin signed.
+// Signature, maker, recipient and key against what the admin signed. A maker may have been revoked since: what it
+// wrapped is checked against the admin's word for the key when it is opened.
 Status check_wrap(const AdminLog& admin, const Wrap& wrap);
+
+// Of a key that the admin didn't sign yet: a rotation that was cut off between the wraps and the signature leaves such,
+// and nothing is sealed to it.
+bool is_ahead(const AdminLog& admin, const Wrap& wrap);
 
 struct Holder {
   uint32_t identity = 0;

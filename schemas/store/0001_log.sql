@@ -11,7 +11,8 @@ CREATE TABLE admin(
   signature BLOB NOT NULL CHECK(length(signature) = 64)
 ) STRICT;
 
--- The trail: one signed header per batch of calls, sealed artefact or act. Storage order is the order of commits.
+-- The trail: one signed header per batch of calls, sealed artefact or act. Storage order is the order of commits; after
+-- a merge several stores' chains lie in it, each in its own order.
 CREATE TABLE entries(
   n INTEGER PRIMARY KEY CHECK(n > 0),
   store BLOB NOT NULL CHECK(length(store) = 16),
@@ -34,6 +35,9 @@ CREATE TABLE entries(
   signature BLOB NOT NULL CHECK(length(signature) = 64),
   leaves BLOB NOT NULL CHECK(length(leaves) = 32 * n_leaves)
 ) STRICT;
+-- Each store's chain has one header per counter; acts are found by what they say.
+CREATE UNIQUE INDEX entries_chain ON entries(store, counter);
+CREATE INDEX entries_action ON entries(action);
 
 -- One HPKE context: the frames of one source in one partition of one batch. seal = n << 16 | ordinal in its entry.
 CREATE TABLE seals(

@@ -174,5 +174,89 @@ TEST_F(StoreCommands, PassphraseIsNeverAFlagsValue) {
   EXPECT_THAT(read_file(fs::path(keys_) / "trainer.key").value(), HasSubstr("protection scrypt 17 8 1 "));
 }
 
+// One life of a fleet at the command line: rotated, revoked, joined, merged, erased, anchored, backed up, restored.
+TEST_F(StoreCommands, AFleetsLife) {
+  const std::string admin(run_cli({"--json", "init", store_, "--keys", keys_}).last().at("admin").as_string());
+  const auto at = [&](const std::string& name) { return (base_ / name).string(); };
+  const auto run = [&](std::vector<std::string> args) {
+    args.insert(args.begin(), {"--json", "--store", store_, "--identity", keys_});
+    return run_cli(args);
+  };
+  const auto collect = [&](const std::string& store, const std::string& key, const std::string& word) {
+    const std::string log = at("log.jsonl");
+    EXPECT_TRUE(write_file_atomic(
+        log, "{\"messages\":[{\"role\":\"system\",\"content\":\"Answer.\"},{\"role\":\"user\",\"content\":\"" + word +
+                 "\"},{\"role\":\"assistant\",\"content\":\"yes\"}]}\n"));
+    return run_cli({"--json", "--store", store, "--identity", key, "collect", log});
+  };
+  ASSERT_EQ(collect(store_, keys_, "first").rc, 0);
+
+  const auto second = run({"keys", "grant", "collector", "--out", at("second.key")});
+  ASSERT_EQ(second.rc, 0) << second.out;
+  ASSERT_EQ(run({"store", "bundle", "--new-store", "--out", at("b")}).rc, 0);
+  EXPECT_EQ(run_cli({"init", at("away"), "--join", at("b"), "--admin", "00"}).rc, 12);
+  EXPECT_EQ(run_cli({"init", at("away"), "--join", at("b"), "--keys", at("k")}).rc, 2);
+  ASSERT_EQ(run_cli({"init", at("away"), "--join", at("b"), "--admin", admin}).rc, 0);
+  ASSERT_EQ(collect(at("away"), at("second.key"), "second").rc, 0);
+  const auto merged = run({"store", "merge", at("away")});
+  ASSERT_EQ(merged.rc, 0) << merged.out;
+  EXPECT_EQ(merged.last().at("n_calls").as_int64(), 1);
+  ASSERT_EQ(run_cli({"init", at("stranger"), "--keys", at("stranger-keys")}).rc, 0);
+  EXPECT_EQ(run({"store", "merge", at("stranger")}).rc, 12);
+  EXPECT_EQ(run({"store", "merge", at("nothing")}).rc, 10);
+
+  const auto rotated = run({"keys", "rotate", "all"});
+  ASSERT_EQ(rotated.rc, 0) << rotated.out;
+  EXPECT_EQ(rotated.last().at("keys").as_array().size(), 6u);
+  EXPECT_EQ(run({"keys", "rotate", "nothing"}).rc, 2);
+  const auto revoked = run({"keys", "revoke", std::string(second.last().at("fingerprint").as_string())});
+  ASSERT_EQ(revoked.rc, 0) << revoked.out;
+  EXPECT_EQ(run({"keys", "revoke", "00000000"}).rc, 2);
+  ASSERT_EQ(run({"store", "bundle", "--out", at("now")}).rc, 0);
+  EXPECT_EQ(run_cli({"--store", at("away"), "--identity", at("second.key"), "store", "update", at("now")}).rc, 12)
+      << "a revoked key takes nothing over";
+  ASSERT_EQ(run({"keys", "rewrap"}).rc, 0);
+  ASSERT_EQ(run({"keys", "recover", "curator", "--recovery", keys_ + "/recovery.key", "--out", at("third.key")}).rc, 0);
+
+  ASSERT_EQ(run({"store", "anchor", "--to", at("heads")}).rc, 0);
+  EXPECT_EQ(run({"store", "anchor", "--to", store_ + "/heads"}).rc, 2);
+  EXPECT_EQ(run({"store", "anchor"}).rc, 2);
+  ASSERT_EQ(run({"store", "anchor", "--command", "cat >>" + at("heads")}).rc, 0);
+  EXPECT_EQ(run({"store", "anchor", "--command", "exit 3"}).rc, 41);
+  const auto backup = run({"store", "backup", at("logs"), "--keys-to", at("keybackups"), "--expire-days", "30"});
+  ASSERT_EQ(backup.rc, 0) << backup.out;
+  const std::string log_copy(backup.last().at("log").as_string()), keys_copy(backup.last().at("keys").as_string());
+
+  const auto dry = run({"store", "erase", "--source", "nobody", "--dry-run"});
+  ASSERT_EQ(dry.rc, 0) << dry.out;
+  EXPECT_EQ(dry.last().at("changed").as_bool(), false);
+  EXPECT_EQ(run({"store", "erase"}).rc, 2);
+  EXPECT_EQ(run({"store", "retain"}).rc, 2);
+  EXPECT_EQ(run({"store", "retain", "--raw-days", "1"}).last().at("n_raw").as_int64(), 0);
+  const auto retained = run({"store", "retain", "--raw-days", "0"});
+  ASSERT_EQ(retained.rc, 0) << retained.out;
+  EXPECT_EQ(retained.last().at("n_raw").as_int64(), 2);
+  ASSERT_EQ(run({"store", "compact"}).rc, 0);
+  const auto verified = run({"store", "verify", "--admin", admin, "--anchor", at("heads")});
+  EXPECT_EQ(verified.rc, 0) << verified.out;
+  EXPECT_EQ(verified.last().at("n_anchors").as_int64(), 2);
+
+  ASSERT_EQ(run_cli({"store", "restore", at("again"), "--from", log_copy, "--keys-from", keys_copy}).rc, 0);
+  EXPECT_EQ(run_cli({"--store", at("again"), "store", "verify", "--anchor", at("heads")}).rc, 0);
+  EXPECT_EQ(run_cli({"--json", "--store", at("again"), "store", "info"}).last().at("n_raw").as_int64(), 2);
+  ASSERT_EQ(run({"store", "anchor", "--to", at("heads")}).rc, 0);
+  EXPECT_EQ(run_cli({"--store", at("again"), "store", "verify", "--anchor", at("heads")}).rc, 14) << "older than that";
+
+  const auto shown = run({"audit", "show", "--limit", "3"});
+  ASSERT_EQ(shown.rc, 0) << shown.out;
+  EXPECT_EQ(shown.last().at("n_out").as_int64(), 3);
+  EXPECT_THAT(run_cli({"--store", store_, "--identity", keys_, "audit", "show", "--action", "revoke"}).out,
+              HasSubstr("admin"));
+  ASSERT_EQ(run({"audit", "export", "--out", at("trail.jsonl")}).rc, 0);
+  EXPECT_THAT(read_file(base_ / "trail.jsonl").value(), HasSubstr("\"action\":\"retention\""));
+  EXPECT_EQ(run_cli({"--store", store_, "--identity", keys_ + "/trainer.key", "audit", "show"}).rc, 12);
+  EXPECT_EQ(run({"store", "verify"}).rc, 0);
+}
+
 }  // namespace
 }  // namespace slm::cli

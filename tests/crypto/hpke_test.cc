@@ -3,7 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+
 #include "core/bytes.h"
+#include "core/random.h"
 
 namespace slm::crypto {
 namespace {
@@ -103,6 +108,48 @@ TEST(Hpke, MatchesPublishedVectors) {
       EXPECT_EQ(to_hex(out), v.exports[i]) << "export " << i;
     }
   }
+}
+
+// scripts/interop/hpke.sh: what pyhpke sealed a moment ago opens here, and what is sealed here goes back to it.
+TEST(Hpke, AgreesWithAFreshRunOfPyhpke) {
+  const char* const theirs = std::getenv("SLMCONV_INTEROP_HPKE");
+  if (theirs == nullptr) GTEST_SKIP() << "scripts/interop/hpke.sh runs this";
+  std::ifstream in(theirs);
+  std::ofstream out(std::getenv("SLMCONV_INTEROP_HPKE_OUT"));
+  const auto field = [](const std::string& text) { return text == "-" ? Bytes{} : from_hex(text).value(); };
+  const auto text = [](ByteSpan bytes) { return bytes.empty() ? std::string("-") : to_hex(bytes); };
+  std::string secret, info, ikm, enc, aad, plain, sealed, exporter, exported;
+  uint64_t seq = 0;
+  int n = 0;
+  std::optional<HpkeSender> again, fresh;
+  while (in >> secret >> info >> ikm >> enc >> seq >> aad >> plain >> sealed >> exporter >> exported) {
+    const KemPublicKey pub = kem_public(field(secret)).value();
+    if (seq == 0) {
+      again.emplace(hpke_sender(Aead::kAes256Gcm, pub, field(info), field(ikm)).value());
+      std::array<uint8_t, 32> other;
+      os_random()->fill(other);
+      fresh.emplace(hpke_sender(Aead::kAes256Gcm, pub, field(info), other).value());
+    }
+    Encapsulation encapsulation;
+    const Bytes enc_bytes = field(enc);
+    ASSERT_EQ(enc_bytes.size(), encapsulation.size());
+    std::copy(enc_bytes.begin(), enc_bytes.end(), encapsulation.begin());
+    EXPECT_EQ(again->enc, encapsulation);
+    EXPECT_EQ(to_hex(again->context.seal(field(aad), field(plain)).value()), sealed);
+    const auto receiver = hpke_receiver(Aead::kAes256Gcm, field(secret), encapsulation, field(info)).value();
+    const auto opened = receiver.open(seq, field(aad), field(sealed));
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(text(*opened), plain);
+    std::array<uint8_t, 32> secret_out;
+    receiver.export_secret(field(exporter), secret_out);
+    EXPECT_EQ(to_hex(secret_out), exported);
+    const Bytes mine = fresh->context.seal(field(aad), field(plain)).value();
+    fresh->context.export_secret(field(exporter), secret_out);
+    out << secret << ' ' << info << " - " << to_hex(fresh->enc) << ' ' << seq << ' ' << aad << ' ' << plain << ' '
+        << to_hex(mine) << ' ' << exporter << ' ' << to_hex(secret_out) << '\n';
+    ++n;
+  }
+  EXPECT_GE(n, 40);
 }
 
 TEST(Hpke, RefusesWhatWasChanged) {

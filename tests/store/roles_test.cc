@@ -205,7 +205,7 @@ TEST_F(Outlaw, ARawBatchSignedByATrainerIsRejectedByReadersAndVerify) {
     columns.partition = Partition::kRawBody;
     pending.groups.push_back(seal_group(trainer.admin, {columns, {}, bodies}, *random_).value());
     finish_leaves(pending);
-    ASSERT_OK(commit(trainer, pending));
+    ASSERT_OK(write_pending(trainer, pending));
   }
   auto curator = open(Role::kCurator);
   ASSERT_OK(curator);

@@ -3,16 +3,33 @@
 #include <fmt/format.h>
 
 #include "crypto/keyfile.h"
-#include "store/store.h"
+#include "store/manage.h"
 
 namespace slm::cli {
 namespace {
 
 struct InitFlags {
-  std::string store, keys;
+  std::string store, keys, join, admin;
   bool passphrase = false;
   std::optional<uint64_t> demo_seed;
 };
+
+Result<Summary> run_join(const std::string& dir, const InitFlags& flags) {
+  if (flags.demo_seed || flags.passphrase || !flags.keys.empty())
+    return fail(ErrorCode::kUsage, "--join makes no keys: the fleet has them",
+                "keys for this machine come from the fleet's admin: slmconv keys grant");
+  SLM_TRY(const store::Info info, store::join_store(dir, {flags.join, flags.admin}));
+  Summary summary;
+  summary.changed = true;
+  summary.extra = {
+      {"store", dir}, {"store_id", info.store_id}, {"fleet_id", info.fleet_id}, {"admin", info.admin_fingerprint}};
+  summary.lines = {
+      fmt::format("made the store {} of fleet {}", dir, info.fleet_id),
+      fmt::format("admin fingerprint {}{}", info.admin_fingerprint,
+                  flags.admin.empty() ? ": not checked; compare it with what init printed" : ": as expected"),
+      fmt::format("next: slmconv --store {} --identity KEYFILE collect PATH", dir)};
+  return summary;
+}
 
 Result<Summary> run_init(Context& context, const InitFlags& flags) {
   const std::string dir = flags.store.empty() ? context.globals.store : flags.store;
@@ -20,6 +37,7 @@ Result<Summary> run_init(Context& context, const InitFlags& flags) {
   if (flags.demo_seed && flags.passphrase)
     return fail(ErrorCode::kUsage,
                 "--demo-seed and --passphrase exclude each other: keys from a known seed are no secret");
+  if (!flags.join.empty()) return run_join(dir, flags);
   store::InitOptions options;
   options.keys_dir = flags.keys;
   options.demo_seed = flags.demo_seed;
@@ -76,6 +94,11 @@ void add_init(CLI::App& app, Context& context) {
   sub->add_option("--demo-seed", flags->demo_seed, "INSECURE: reproducible keys and ids, for demonstrations and tests")
       ->type_name("N")
       ->configurable(false);
+  sub->add_option("--join", flags->join, "Make a further store of a fleet, from what store bundle --new-store wrote")
+      ->type_name("BUNDLE")
+      ->check(context.input(Context::Input::kFile));
+  sub->add_option("--admin", flags->admin, "With --join: fingerprint that the fleet's admin must have")
+      ->type_name("FINGERPRINT");
   sub->footer(
       "Examples:\n"
       "  slmconv init store  # keys go to ~/.config/slmconv/keys/…\n"

@@ -1,18 +1,23 @@
 #include "commands/keys.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "commands/store.h"
 #include "crypto/keyfile.h"
-#include "store/store.h"
+#include "store/manage.h"
 
 namespace slm::cli {
 namespace {
 
 struct GrantFlags {
-  std::string role, out;
+  std::string role, out, recovery;
   bool passphrase = false;
 };
+
+store::KeyOptions key_options(const Context& context) {
+  return {context.globals.identity, {}, context.random, context.clock};
+}
 
 Result<Summary> run_list(Context& context) {
   SLM_TRY(const std::string dir, want_store(context, "keys list"));
@@ -22,7 +27,10 @@ Result<Summary> run_list(Context& context) {
                       {"role", row.role},
                       {"opens", row.partition.empty() ? json::value(nullptr) : json::value(row.partition)},
                       {"epoch", row.partition.empty() ? json::value(nullptr) : json::value(row.epoch)},
-                      {"granted", format_utc(row.granted_ms).substr(0, 16)}});
+                      {"granted", format_utc(row.granted_ms).substr(0, 16)},
+                      {"state", row.revoked   ? "revoked"
+                                : row.pending ? "pending"
+                                              : "good"}});
   context.out->end_table();
   Summary summary;
   summary.n_in = summary.n_out = static_cast<int64_t>(rows.size());
@@ -30,7 +38,7 @@ Result<Summary> run_list(Context& context) {
 }
 
 Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
-  SLM_TRY(const std::string dir, want_store(context, "keys grant"));
+  SLM_TRY(const std::string dir, want_store(context, context.command));
   const auto role = store::parse_role(flags.role);
   if (!role)
     return fail(ErrorCode::kUsage, fmt::format("no role is called {}", flags.role),
@@ -39,6 +47,7 @@ Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
   options.role = *role;
   options.out = flags.out;
   options.admin_keys = context.globals.identity;
+  if (!flags.recovery.empty()) options.more_keys.push_back(flags.recovery);
   options.random = context.random;
   options.clock = context.clock;
   crypto::SecretBytes passphrase;
@@ -58,7 +67,52 @@ Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
   if (granted->pending)
     context.out->warn(
         "pending: no key in the admin's folder holds all that this role opens, so the new key can't open it yet; "
-        "grant again from a folder that holds such a key");
+        "who holds it runs `slmconv keys rewrap`");
+  return summary;
+}
+
+Result<Summary> run_rewrap(Context& context) {
+  SLM_TRY(const std::string dir, want_store(context, "keys rewrap"));
+  SLM_TRY(const auto done, store::rewrap_keys(dir, key_options(context)));
+  Summary summary;
+  summary.n_in = done.n_wraps + done.n_pending;
+  summary.n_out = done.n_wraps;
+  if (done.n_pending > 0) summary.dropped["pending"] = done.n_pending;
+  summary.changed = done.n_wraps > 0;
+  summary.extra = {{"n_wraps", done.n_wraps}, {"n_pending", done.n_pending}};
+  summary.lines.push_back(fmt::format("{} keys wrapped to those they were granted to", done.n_wraps));
+  if (done.n_pending > 0) context.out->warn(fmt::format("{} stay pending: no key at hand holds them", done.n_pending));
+  return summary;
+}
+
+Result<Summary> run_rotate(Context& context, const std::vector<std::string>& what) {
+  SLM_TRY(const std::string dir, want_store(context, "keys rotate"));
+  SLM_TRY(const auto done, store::rotate_keys(dir, what, key_options(context)));
+  Summary summary;
+  summary.n_in = summary.n_out = static_cast<int64_t>(done.keys.size());
+  summary.changed = true;
+  summary.extra = {{"keys", json::value_from(done.keys)}, {"n_wraps", done.n_wraps}};
+  summary.lines = {fmt::format("new: {}; wrapped to {} recipients", fmt::join(done.keys, ", "), done.n_wraps),
+                   "old epochs stay readable to those who held them; what is written from now on goes to the new ones",
+                   "stores that joined this fleet take them over with `store update`"};
+  return summary;
+}
+
+Result<Summary> run_revoke(Context& context, const std::string& fingerprint) {
+  SLM_TRY(const std::string dir, want_store(context, "keys revoke"));
+  SLM_TRY(const auto done, store::revoke_key(dir, fingerprint, key_options(context)));
+  Summary summary;
+  summary.n_in = summary.n_out = 1;
+  summary.changed = true;
+  summary.extra = {{"fingerprint", done.fingerprint},
+                   {"role", done.role},
+                   {"wraps_deleted", done.n_wraps_deleted},
+                   {"keys", json::value_from(done.new_keys)}};
+  summary.lines = {fmt::format("{} {} is revoked; {} wraps deleted, its last entries in {} stores are named", done.role,
+                               done.fingerprint, done.n_wraps_deleted, done.n_heads),
+                   done.new_keys.empty() ? std::string("it could open nothing, so nothing was rotated")
+                                         : fmt::format("new: {}", fmt::join(done.new_keys, ", ")),
+                   "this protects what comes after: what it copied before, it can still open"};
   return summary;
 }
 
@@ -77,6 +131,38 @@ void add_keys(CLI::App& app, Context& context) {
   grant->add_option("--out", flags->out, "Key file to write")->type_name("KEYFILE")->required();
   grant->add_flag("--passphrase", flags->passphrase, "Protect the new key file (see init)");
   context.on(grant, "keys grant", [&context, flags] { return run_grant(context, *flags); });
+
+  auto* recover = keys->add_subcommand(
+      "recover", "Grant a new key from the offline recovery key, where every key of a role was lost");
+  auto recovery = std::make_shared<GrantFlags>();
+  recover->add_option("ROLE", recovery->role, "collector, curator, trainer or auditor")->required();
+  recover->add_option("--recovery", recovery->recovery, "recovery.key, as init made it")
+      ->type_name("KEYFILE")
+      ->required();
+  recover->add_option("--out", recovery->out, "Key file to write")->type_name("KEYFILE")->required();
+  recover->add_flag("--passphrase", recovery->passphrase, "Protect the new key file (see init)");
+  recover->footer(
+      "The admin's key is needed too (--identity): it signs the new identity, the recovery key opens what is\n"
+      "wrapped to it. Revoke the lost key next: slmconv keys revoke FINGERPRINT");
+  context.on(recover, "keys recover", [&context, recovery] { return run_grant(context, *recovery); });
+
+  auto* rewrap = keys->add_subcommand(
+      "rewrap", "Wrap what was granted and is pending; --identity names a holder's key, or a folder of keys");
+  context.on(rewrap, "keys rewrap", [&context] { return run_rewrap(context); });
+
+  auto* rotate = keys->add_subcommand(
+      "rotate", "New epochs; --identity names a folder with the admin's key and those of readers, who make them");
+  auto what = std::make_shared<std::vector<std::string>>();
+  rotate
+      ->add_option("PARTITION", *what,
+                   "raw-meta (with it the pseudonym key), raw-body, curated-meta, curated-body, audit, pseudonym, all")
+      ->required();
+  context.on(rotate, "keys rotate", [&context, what] { return run_rotate(context, *what); });
+
+  auto* revoke = keys->add_subcommand("revoke", "End an identity and rotate what it could open");
+  auto fingerprint = std::make_shared<std::string>();
+  revoke->add_option("FINGERPRINT", *fingerprint, "As keys list shows it; 8 digits are enough")->required();
+  context.on(revoke, "keys revoke", [&context, fingerprint] { return run_revoke(context, *fingerprint); });
 }
 
 }  // namespace slm::cli
