@@ -326,6 +326,10 @@ std::optional<CallFormat> Prober::run() {
   for (const int i : {0, 1})
     if (text->find(kKeys[i]) == std::string::npos || text->find(kTexts[i]) == std::string::npos) return std::nullopt;
   auto at = find(*text, 0, 0, arguments);
+  if (!at && text->find(python_text(arguments)) != std::string::npos) {
+    out_.problem = "it writes arguments as Python prints them";
+    return out_;
+  }
   if (!at) {
     out_.problem = find_pairs();
     if (out_.problem.empty()) at = find(*text, 0, 0, arguments);
@@ -479,15 +483,14 @@ std::string write_calls(const CallFormat& format, const json::array& calls) {
         case CallPart::Kind::kText:
           out += part.text;
           break;
-        case CallPart::Kind::kName: {
-          const std::string name(get_string(*function, "name"));
-          const std::string quoted = json::serialize(json::string(name));
-          out += format.json ? quoted.substr(1, quoted.size() - 2) : name;
+        case CallPart::Kind::kName:
+        case CallPart::Kind::kId: {
+          const std::string word(part.kind == CallPart::Kind::kId ? get_string(*call, "id")
+                                                                  : get_string(*function, "name"));
+          const std::string quoted = json::serialize(json::string(word));
+          out += format.json ? quoted.substr(1, quoted.size() - 2) : word;
           break;
         }
-        case CallPart::Kind::kId:
-          out += get_string(*call, "id");
-          break;
         case CallPart::Kind::kArguments:
           if (!format.pairs || !arguments.is_object()) {
             out += format.compact ? json::serialize(arguments) : spaced_json(arguments);

@@ -24,6 +24,13 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
+// What a literal is found by: up to its first white space or the end of its first mark.
+std::string_view first_mark(std::string_view literal) {
+  const std::string_view text = trimmed(literal);
+  const size_t end = text.find_first_of(" \t\r\n>])");
+  return end == std::string_view::npos ? text : text.substr(0, is_space(text[end]) ? end : end + 1);
+}
+
 // The types that a value of this schema may have.
 unsigned allowed_types(const json::value& root, const json::value* schema, int depth = 0) {
   const auto* object = schema == nullptr ? nullptr : schema->if_object();
@@ -166,7 +173,7 @@ bool AnswerReader::json_call(ReadCall& out) {
 bool AnswerReader::name(size_t part, std::string& out) {
   skip_space();
   const std::string_view after = literal_after(part);
-  const std::string_view mark = trimmed(after);
+  const std::string_view mark = first_mark(after);
   size_t end = mark.empty() ? text_.find_first_of(kSpace, at_) : text_.find(mark, at_);
   if (mark.empty() && end == std::string_view::npos) end = text_.size();
   // Pairs may follow at once.
@@ -245,7 +252,7 @@ bool AnswerReader::pair(std::string_view after, const std::string& tool, json::o
   const PairSyntax& p = *f_.pairs;
   if (!match(p.open)) return false;
   skip_space();
-  const std::string_view mark = trimmed(p.middle);
+  const std::string_view mark = first_mark(p.middle);
   const size_t end = text_.find(mark, at_);
   if (mark.empty() || end == std::string_view::npos || end - at_ > kLongestName) return false;
   const std::string key(trimmed(text_.substr(at_, end - at_)));
@@ -349,9 +356,8 @@ ParsedAnswer AnswerReader::run() {
                               : !mark.empty() && body.starts_with(mark);
     }
   } else {
-    // The mark's first word finds it; white space within it may differ.
     size_t begin = 0;
-    const std::string first = mark.substr(0, mark.find_first_of(kSpace));
+    const std::string_view first = first_mark(mark);
     for (size_t found = text_.find(first); found != std::string_view::npos; found = text_.find(first, found)) {
       at_ = found;
       if (group(calls)) {

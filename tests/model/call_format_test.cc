@@ -7,6 +7,7 @@
 
 #include "core/file.h"
 #include "core/random.h"
+#include "model/call_templates.h"
 #include "model/call_text.h"
 #include "model/conversation.h"
 #include "text/test_paths.h"
@@ -75,18 +76,6 @@ class Family {
   bool works_ = false;
   std::string why_;
 };
-
-json::array tools() {
-  return json::parse(R"([
-    {"type": "function", "function": {"name": "find_order", "description": "Finds.", "parameters": {"type": "object",
-     "properties": {"order_id": {"type": "string"}, "note": {"type": "string"}, "limit": {"type": "integer"},
-      "ratio": {"type": "number"}, "exact": {"type": "boolean"}, "nothing": {"type": "null"},
-      "where": {"type": "object", "properties": {}}, "tags": {"type": "array", "items": {"type": "string"}}},
-     "required": ["order_id"]}}},
-    {"type": "function", "function": {"name": "send-mail.v2", "description": "Sends.", "parameters": {"type": "object",
-     "properties": {"to": {"type": "string"}, "body": {"type": "string"}}}}}])")
-      .as_array();
-}
 
 std::string random_text(Prng& random) {
   static constexpr const char* kPieces[] = {"a",           "Z",
@@ -174,7 +163,7 @@ struct RoundTrips {
 RoundTrips round_trips(const Family& family, int n, uint64_t seed) {
   RoundTrips out;
   Prng random(seed);
-  const json::array definitions = tools();
+  const json::array definitions = call_tools();
   for (; out.n < n && out.n_wrong < 3; ++out.n) {
     json::array calls;
     const uint64_t n_calls = family.format().several ? 1 + random.below(3) : 1;
@@ -197,6 +186,64 @@ RoundTrips round_trips(const Family& family, int n, uint64_t seed) {
     }
   }
   return out;
+}
+
+TEST(CallFormat, EveryWayOfWritingCalls) {
+  for (const CallTemplate& row : kCallTemplates) {
+    SCOPED_TRACE(row.name);
+    const auto family = Family::open(call_template(row.calls));
+    ASSERT_TRUE(family && family->works());
+    ASSERT_TRUE(family->abilities().calls) << family->abilities().call_problem;
+    const CallFormat& f = family->format();
+    EXPECT_EQ(write_calls(f, {tool_call("f", json::object{{"a", 1}, {"b", "t"}}, "123456789")}), row.written);
+    EXPECT_EQ(f.several, std::string_view(row.name) != "Llama 3");
+    EXPECT_TRUE(f.content || std::string_view(row.written).find_first_of("[{") == 0);
+    const RoundTrips trips = round_trips(*family, 400, 9);
+    EXPECT_EQ(trips.n_wrong, 0);
+    EXPECT_EQ(trips.n_refused, 0);
+    // Quotes that aren't escaped.
+    EXPECT_LE(trips.n_unreadable, f.pairs && f.pairs->text == PairSyntax::Text::kAsIs ? trips.n / 10 : 0);
+  }
+}
+
+TEST(CallFormat, OtherWaysAreRefusedSayingWhy) {
+  const std::pair<const char*, const char*> rows[] = {
+      // The call's number.
+      {"{% for c in m.tool_calls %}<c {{ loop.index }}>{{ c.function.name }}|{{ c.function.arguments | tojson }}</c>{% "
+       "endfor %}",
+       ""},
+      {"{% for c in m.tool_calls %}<c>{{ c.function.name | upper }} {{ c.function.arguments | tojson }}</c>{% endfor "
+       "%}",
+       nullptr},
+      {"{% for c in m.tool_calls %}{{ c.function.name }} for {{ c.function.name }}: {{ c.function.arguments | tojson "
+       "}}{% endfor %}",
+       "otherwise"},
+      {"{% for c in m.tool_calls %}<c>{{ c.function.name }}{% for k, v in c.function.arguments | items %}<{{ k }}>{{ v "
+       "if v "
+       "is string or v is number or v is boolean or v is none else v | string | replace('[', '') }}</>{% endfor "
+       "%}</c>{% "
+       "endfor %}",
+       "unknown way"},
+      {"{% for c in m.tool_calls %}{{ c.function.name }}{{ c.function.arguments.argone | tojson | tojson }}{% endfor "
+       "%}",
+       nullptr},
+  };
+  for (const auto& [calls, problem] : rows) {
+    const auto family = Family::open(call_template(calls));
+    ASSERT_TRUE(family && family->works()) << calls;
+    const Abilities& found = family->abilities();
+    if (problem == nullptr) {  // shows no calls
+      EXPECT_FALSE(found.calls) << calls;
+      EXPECT_EQ(found.call_problem, "") << calls;
+    } else if (*problem == 0) {  // one at a time
+      EXPECT_TRUE(found.calls) << calls;
+      EXPECT_FALSE(found.format.several) << calls;
+    } else {
+      EXPECT_FALSE(found.calls) << calls;
+      EXPECT_NE(found.call_problem.find(problem), std::string::npos) << found.call_problem;
+      EXPECT_EQ(found.format.json_open, "<tool_call>") << calls;
+    }
+  }
 }
 
 // SLMCONV_INTEROP_TEMPLATES: another folder of templates, whose table is printed.
