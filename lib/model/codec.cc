@@ -75,9 +75,18 @@ void TemplateCodec::find_call_marks() {
   // What ends the turn ends the calls: it is no text of an answer.
   for (const int32_t id : end_ids_) {
     const std::string end = tokenizer_->piece_of(id);
-    for (std::string* text : {&format.close, &format.json_close, &format.call.back().text})
-      if (const size_t at = end.empty() ? std::string::npos : text->find(end); at != std::string::npos)
-        text->resize(at);
+    const auto cut = [&](std::string& text) {
+      const size_t at = end.empty() ? std::string::npos : text.find(end);
+      if (at == std::string::npos) return false;
+      text.resize(at);
+      return true;
+    };
+    cut(format.close);
+    cut(format.json_close);
+    if (cut(format.call.back().text)) {
+      format.close.clear();
+      format.several = false;
+    }
     if (!end.empty() && format.between.find(end) != std::string::npos) format.several = false;
   }
   for (int32_t id = 0; id < n_ids(); ++id)
