@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-0}; [ $# -gt 0 ] && shift
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template tokenizer safetensors gguf config)
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template tokenizer safetensors gguf config grammar calls)
 command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
 scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -19,6 +19,14 @@ seeds() {  # seeds TARGET FOLDER
     tokenizer) cp tests/data/text/tokenizers/*.json "$2/" ;;
     safetensors) for f in tests/data/families/llama-*/*.safetensors; do head -c 4000 "$f" >"$2/$(echo "$f" | tr / _)"; done ;;
     gguf) cp tests/data/gguf/reference.gguf "$2/" ;;
+    grammar)
+      printf '{"type":"object","properties":{"a":{"type":"string","maxLength":9},"b":{"type":"integer","minimum":-7,"maximum":120},"c":{"enum":["x",1,null]}},"required":["a"]}\0{"a": "' >"$2/object"
+      printf '{"$defs":{"n":{"type":"array","items":{"anyOf":[{"$ref":"#/$defs/n"},{"type":"number"}]},"maxItems":3}},"$ref":"#/$defs/n"}\0[[1.5, ' >"$2/recursion"
+      printf '{"oneOf":[{"type":"boolean"},{"prefixItems":[{"const":"\xc3\xb6"}],"items":false}]}\0["' >"$2/choice" ;;
+    calls)
+      printf '\0Ok. <tool_call>{"name": "f", "arguments": {"x": [1]}}</tool_call>' >"$2/tags"
+      printf '\12<tool_call>\n<function=find_order>\n<parameter=limit>\n7\n</parameter>\n</function>\n</tool_call>' >"$2/parameters"
+      printf "\\15<|tool_call_start|>[f(x='a', y=[1, None]), g()]<|tool_call_end|>" >"$2/python" ;;
     config) cp pipelines/quickstart/base-model/config.json "$2/" ;;
   esac
 }

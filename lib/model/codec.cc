@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "model/call_grammar.h"
 #include "model/conversation.h"
 #include "model/special_tokens.h"
 #include "nn/config.h"
@@ -26,7 +27,8 @@ class TemplateCodec final : public Codec {
     return tokenizer_->encode(text);
   }
   Result<Example> encode_example(const Prompt& prompt, const json::object& answer) const override;
-  json::object decode_answer(std::span<const int32_t> ids) const override;
+  ParsedAnswer parse(std::span<const int32_t> ids, const json::array& tools) const override;
+  Result<std::shared_ptr<const ByteGrammar>> call_grammar(const json::array& tools) const override;
   std::vector<int32_t> encode_text(std::string_view text) const override { return tokenizer_->encode(text); }
   std::string decode_text(std::span<const int32_t> ids, bool keep_special) const override {
     return tokenizer_->decode(ids, keep_special);
@@ -37,6 +39,9 @@ class TemplateCodec final : public Codec {
 
  private:
   Result<std::string> render_messages(const json::array& messages, const json::array& tools, bool for_answer) const;
+  void find_call_marks();
+  std::string mark_special(std::string_view text) const;
+  std::string_view without_end(std::string_view text) const;
   Status find_end_ids(const std::filesystem::path& dir, const json::object& tokenizer_config);
   void add_end_id(int64_t id);
   bool ends(int32_t id) const { return std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end(); }
@@ -46,7 +51,8 @@ class TemplateCodec final : public Codec {
   text::RenderOptions options_;
   Abilities abilities_;
   std::vector<int32_t> end_ids_;
-  int32_t call_open_ = -1, call_close_ = -1;
+  std::vector<std::string> special_;  // texts of the special tokens, the longest first
+  std::vector<int32_t> call_marks_;   // special tokens that calls are written with, sorted
   mutable std::once_flag vocabulary_once_;
   mutable std::shared_ptr<const Vocabulary> vocabulary_;
 };
@@ -60,9 +66,62 @@ Status TemplateCodec::load(const std::filesystem::path& dir) {
   // A small model that takes over a call answers at once; templates that know the switch leave out the thinking part.
   options_.variables["enable_thinking"] = false;
   SLM_TRY(abilities_, probe(*template_, options_));
-  call_open_ = tokenizer_->id_of("<tool_call>");
-  call_close_ = tokenizer_->id_of("</tool_call>");
-  return find_end_ids(dir, options_.variables);
+  SLM_CHECK(find_end_ids(dir, options_.variables));
+  find_call_marks();
+  return {};
+}
+
+void TemplateCodec::find_call_marks() {
+  CallFormat& format = abilities_.format;
+  // What ends the turn ends the calls: it is no text of an answer.
+  for (const int32_t id : end_ids_) {
+    const std::string end = tokenizer_->piece_of(id);
+    const auto cut = [&](std::string& text) {
+      const size_t at = end.empty() ? std::string::npos : text.find(end);
+      if (at == std::string::npos) return false;
+      text.resize(at);
+      return true;
+    };
+    cut(format.close);
+    cut(format.json_close);
+    if (cut(format.call.back().text)) {
+      format.close.clear();
+      format.several = false;
+    }
+    if (!end.empty() && format.between.find(end) != std::string::npos) format.several = false;
+  }
+  for (int32_t id = 0; id < n_ids(); ++id)
+    if (tokenizer_->is_special(id) && !tokenizer_->piece_of(id).empty()) special_.push_back(tokenizer_->piece_of(id));
+  std::sort(special_.begin(), special_.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  std::string marks = mark_special(format.preamble + format.open + format.between + format.close);
+  for (const CallPart& part : format.call) marks += mark_special(part.text);
+  if (format.pairs)
+    for (const std::string* text : {&format.pairs->open, &format.pairs->middle, &format.pairs->close,
+                                    &format.pairs->quote_open, &format.pairs->quote_close, &format.pairs->between})
+      marks += mark_special(*text);
+  for (const std::string& piece : special_)
+    if (marks.find(kSpecialMark + piece) != std::string::npos) call_marks_.push_back(tokenizer_->id_of(piece));
+  std::sort(call_marks_.begin(), call_marks_.end());
+}
+
+std::string_view TemplateCodec::without_end(std::string_view text) const {
+  for (const int32_t id : end_ids_)
+    if (const std::string end = tokenizer_->piece_of(id); !end.empty()) text = text.substr(0, text.find(end));
+  return text;
+}
+
+// As added tokens are found in a text: from its begin on, the longest that is there.
+std::string TemplateCodec::mark_special(std::string_view text) const {
+  std::string out;
+  while (!text.empty()) {
+    const auto found = std::find_if(special_.begin(), special_.end(),
+                                    [&](const std::string& piece) { return text.starts_with(piece); });
+    const size_t n = found == special_.end() ? 1 : found->size();
+    if (found != special_.end()) out += kSpecialMark;
+    out += text.substr(0, n);
+    text.remove_prefix(n);
+  }
+  return out;
 }
 
 void TemplateCodec::add_end_id(int64_t id) {
@@ -107,6 +166,7 @@ Status TemplateCodec::find_end_ids(const std::filesystem::path& dir, const json:
 
 Result<std::string> TemplateCodec::render_messages(const json::array& messages, const json::array& tools,
                                                    bool for_answer) const {
+  SLM_CHECK(check_calls(messages, abilities_));
   const Adapted adapted = adapt(messages, tools, abilities_);
   text::RenderOptions options = options_;
   options.add_generation_prompt = for_answer;
@@ -118,7 +178,7 @@ Result<Example> TemplateCodec::encode_example(const Prompt& prompt, const json::
   json::array messages = prompt.messages;
   json::object last = answer;
   last["role"] = "assistant";
-  messages.push_back(std::move(last));
+  messages.push_back(last);
   SLM_TRY(const std::string whole, render_messages(messages, prompt.tools, false));
   if (!whole.starts_with(head))
     return fail(
@@ -126,6 +186,14 @@ Result<Example> TemplateCodec::encode_example(const Prompt& prompt, const json::
         "the chat template writes a conversation with its answer otherwise than its prompt, so the answer's tokens "
         "can't be told apart",
         "slmconv models check DIR");
+  // Values without quotes, or with quotes that aren't escaped, may be read as something else than was meant.
+  if (abilities_.calls && abilities_.format.pairs && answer.contains("tool_calls") &&
+      !same_calls(
+          parse_answer(without_end(std::string_view(whole).substr(head.size())), abilities_.format, prompt.tools)
+              .message,
+          last))
+    return fail(ErrorCode::kBadInput,
+                "an argument of a tool call would be read back as another, as the template writes it");
   Example out;
   out.ids = tokenizer_->encode(head);
   out.n_prompt = out.ids.size();
@@ -148,27 +216,33 @@ Result<Example> TemplateCodec::encode_example(const Prompt& prompt, const json::
   return out;
 }
 
-json::object TemplateCodec::decode_answer(std::span<const int32_t> ids) const {
+ParsedAnswer TemplateCodec::parse(std::span<const int32_t> ids, const json::array& tools) const {
   // The marks of a call are kept though they may be special tokens; nothing else that is special is text.
   std::string text;
   size_t begin = 0;
   for (size_t i = 0; i <= ids.size(); ++i) {
-    const bool mark =
-        i < ids.size() && ((ids[i] == call_open_ && call_open_ >= 0) || (ids[i] == call_close_ && call_close_ >= 0));
+    const bool mark = i < ids.size() && std::binary_search(call_marks_.begin(), call_marks_.end(), ids[i]);
     if (i < ids.size() && !mark) continue;
     text += tokenizer_->decode_rest(ids.subspan(begin, i - begin), false);
-    if (mark) text += ids[i] == call_open_ ? "<tool_call>" : "</tool_call>";
+    if (mark) text += tokenizer_->piece_of(ids[i]);
     begin = i + 1;
   }
-  return parse_answer(text, abilities_.call_style);
+  return parse_answer(text, abilities_.format, tools);
+}
+
+Result<std::shared_ptr<const ByteGrammar>> TemplateCodec::call_grammar(const json::array& tools) const {
+  return model::call_grammar(abilities_.format, tools, [&](std::string_view text) { return mark_special(text); });
 }
 
 std::shared_ptr<const Vocabulary> TemplateCodec::vocabulary() const {
   std::call_once(vocabulary_once_, [&] {
     std::vector<std::string> bytes;
-    for (int32_t id = 0; id < n_ids(); ++id)
-      bytes.push_back(tokenizer_->is_special(id) ? kSpecialMark + tokenizer_->piece_of(id)
-                                                 : tokenizer_->token_bytes(id));
+    for (int32_t id = 0; id < n_ids(); ++id) {
+      const bool special = tokenizer_->is_special(id);
+      bytes.push_back(special ? kSpecialMark + tokenizer_->piece_of(id) : tokenizer_->token_bytes(id));
+      // A byte that is in no text would pass for the mark.
+      if (!special && bytes.back().find(kSpecialMark) != std::string::npos) bytes.back().clear();
+    }
     vocabulary_ = std::make_shared<Vocabulary>(std::move(bytes), end_ids_);
   });
   return vocabulary_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "model/call_text.h"
 #include "model/token_mask.h"
 #include "schema/json.h"
 
@@ -38,9 +39,14 @@ class Codec {
   virtual Result<std::vector<int32_t>> encode_prompt(const Prompt& prompt) const = 0;
   // `answer` is the assistant message: content and/or tool_calls.
   virtual Result<Example> encode_example(const Prompt& prompt, const json::object& answer) const = 0;
-  // Generated ids (without the end-of-turn) → an assistant message; <tool_call>…</tool_call> become tool_calls whose
-  // `arguments` are text as in OpenAI chat. A malformed call stays text.
-  virtual json::object decode_answer(std::span<const int32_t> ids) const = 0;
+  // Generated ids (without the end-of-turn) → an assistant message, its calls read as the template writes them
+  // (call_text.h). A malformed call stays text, and is marked.
+  virtual ParsedAnswer parse(std::span<const int32_t> ids, const json::array& tools) const = 0;
+  json::object decode_answer(std::span<const int32_t> ids, const json::array& tools = {}) const {
+    return parse(ids, tools).message;
+  }
+  // The answers that are calls of these tools, in the form that the template writes (call_grammar.h).
+  virtual Result<std::shared_ptr<const ByteGrammar>> call_grammar(const json::array& tools) const = 0;
   virtual std::vector<int32_t> encode_text(std::string_view text) const = 0;
   virtual std::string decode_text(std::span<const int32_t> ids, bool keep_special) const = 0;
   virtual std::span<const int32_t> end_ids() const = 0;  // tokens that end a turn

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "call/call.h"
 
 namespace slm::model {
 namespace {
-
-constexpr std::string_view kOpen = "<tool_call>", kClose = "</tool_call>";
 
 bool has_role(const json::object& message, std::string_view role) { return get_string(message, "role") == role; }
 
@@ -23,45 +23,6 @@ json::value arguments_of(const json::object& function) {
   auto parsed = parse_json(arguments->get_string());
   if (parsed && parsed->is_object()) return std::move(*parsed);
   return *arguments;
-}
-
-// JSON with a space after ":" and ",", as Python's json.dumps writes it and templates' tojson with it.
-void write_spaced(std::string& out, const json::value& value) {
-  const auto list = [&](const auto& items, char open, char close, const auto& write) {
-    out += open;
-    bool first = true;
-    for (const auto& item : items) {
-      if (!first) out += ", ";
-      first = false;
-      write(item);
-    }
-    out += close;
-  };
-  if (const auto* object = value.if_object()) {
-    list(*object, '{', '}', [&](const json::key_value_pair& item) {
-      out += json::serialize(item.key()) + ": ";
-      write_spaced(out, item.value());
-    });
-  } else if (const auto* array = value.if_array()) {
-    list(*array, '[', ']', [&](const json::value& item) { write_spaced(out, item); });
-  } else {
-    out += json::serialize(value);
-  }
-}
-
-std::string spaced_json(const json::value& value) {
-  std::string out;
-  write_spaced(out, value);
-  return out;
-}
-
-std::string call_text(const json::value& call) {
-  const auto* object = call.if_object();
-  const auto* function = object == nullptr ? nullptr : get_object(*object, "function");
-  if (function == nullptr) return {};
-  return fmt::format("{}{{\"name\": {}, \"arguments\": {}}}{}", kOpen,
-                     json::serialize(json::string(get_string(*function, "name"))), spaced_json(arguments_of(*function)),
-                     kClose);
 }
 
 // One message with text content and without empty fields.
@@ -80,10 +41,8 @@ json::object plain(const json::object& message, const Abilities& abilities) {
   if (!abilities.calls) {
     // By at(): operator[] may move the object's items even where the key is there.
     std::string text(out.at("content").get_string());
-    for (const auto& call : calls->get_array()) {
-      if (!text.empty()) text += '\n';
-      text += call_text(call);
-    }
+    if (!text.empty()) text += '\n';
+    text += write_calls(plain_calls(), calls->get_array());
     out.erase("tool_calls");
     out["content"] = text;
     return out;
@@ -96,6 +55,7 @@ json::object plain(const json::object& message, const Abilities& abilities) {
     if (abilities.arguments_as_text && !arguments.is_string()) arguments = spaced_json(arguments);
     function->get_object()["arguments"] = std::move(arguments);
   }
+  if (abilities.null_content && out.at("content").get_string().empty()) out["content"] = nullptr;
   return out;
 }
 
@@ -106,7 +66,7 @@ std::string tools_text(const json::array& tools) {
     const auto* function = object == nullptr ? nullptr : object->if_contains("function");
     out += spaced_json(function == nullptr ? tool : *function) + '\n';
   }
-  return out + fmt::format("Call one by writing {}{{\"name\": …, \"arguments\": {{…}}}}{}", kOpen, kClose);
+  return out + "Call one by writing <tool_call>{\"name\": …, \"arguments\": {…}}</tool_call>";
 }
 
 void prepend(json::object& message, const std::string& text) {
@@ -114,59 +74,39 @@ void prepend(json::object& message, const std::string& text) {
   message["content"] = content.empty() ? text : text + "\n\n" + content;
 }
 
-// The call that a piece of JSON text writes; nothing if it writes none.
-std::optional<json::object> parse_call(std::string_view text, std::string_view arguments_key, size_t index) {
-  auto parsed = parse_json(text);
-  if (!parsed || !parsed->is_object()) return std::nullopt;
-  const json::object& object = parsed->get_object();
-  const std::string_view name = get_string(object, "name");
-  const json::value* arguments = object.if_contains(arguments_key);
-  if (name.empty() || arguments == nullptr) return std::nullopt;
-  std::string arguments_text;
-  if (arguments->is_object()) {
-    arguments_text = json::serialize(*arguments);
-  } else if (arguments->is_string() && parse_json(arguments->get_string())) {
-    arguments_text = arguments->get_string();
-  } else {
-    return std::nullopt;
+// Ids of nine digits, by the order in which a conversation names its calls.
+class ShortIds {
+ public:
+  void shorten(json::object& message) {
+    if (auto* calls = message.if_contains("tool_calls"); calls != nullptr && calls->is_array())
+      for (auto& call : calls->get_array())
+        if (auto* object = call.if_object()) (*object)["id"] = of(get_string(*object, "id"));
+    if (message.contains("tool_call_id")) message["tool_call_id"] = of(get_string(message, "tool_call_id"));
   }
-  return json::object{{"id", fmt::format("call_{}", index)},
-                      {"type", "function"},
-                      {"function", {{"name", name}, {"arguments", arguments_text}}}};
-}
 
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(" \t\r\n");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
-}
+ private:
+  std::string of(std::string_view id) {
+    const auto [at, fresh] = numbers_.try_emplace(std::string(id), numbers_.size());
+    return fmt::format("{:09}", at->second);
+  }
+  std::map<std::string, size_t, std::less<>> numbers_;
+};
 
 // What probe() plants and looks for.
-constexpr std::string_view kUser = "probeuser", kSystem = "probesystem", kAnswer = "probeanswer", kTool = "probe_tool",
-                           kArgument = "probeargument", kResult = "proberesult";
-
-json::array probe_tools() {
-  return {{{"type", "function"},
-           {"function",
-            {{"name", kTool},
-             {"description", "A tool."},
-             {"parameters",
-              {{"type", "object"},
-               {"properties", {{"x", {{"type", "string"}, {"description", "A value."}}}}},
-               {"required", json::array{"x"}}}}}}}};
-}
-
-json::object probe_call(bool as_text) {
-  json::value arguments = json::object{{"x", kArgument}};
-  if (as_text) arguments = spaced_json(arguments);
-  return {{"role", "assistant"},
-          {"content", ""},
-          {"tool_calls",
-           json::array{
-               {{"id", "call_0"}, {"type", "function"}, {"function", {{"name", kTool}, {"arguments", arguments}}}}}}};
-}
+constexpr std::string_view kUser = "probeuser", kSystem = "probesystem", kAnswer = "probeanswer",
+                           kResult = "proberesult", kId = "callprobe";
 
 }  // namespace
+
+std::string_view behind_prompt(std::string_view whole, std::string_view prompt) {
+  size_t n = 0;
+  while (n < whole.size() && n < prompt.size() && whole[n] == prompt[n]) ++n;
+  if (n < prompt.size()) {
+    const size_t end = whole.substr(0, n).find_last_of(">]\n");
+    n = end == std::string_view::npos ? 0 : end + 1;
+  }
+  return whole.substr(n);
+}
 
 Result<Abilities> probe(const text::ChatTemplate& chat_template, const text::RenderOptions& base) {
   // Rendered text if it works and shows all of `wanted`.
@@ -186,46 +126,69 @@ Result<Abilities> probe(const text::ChatTemplate& chat_template, const text::Ren
 
   Abilities out;
   out.system = shows({system, user}, {}, {kSystem, kUser}).has_value();
-  out.tools = shows({user}, probe_tools(), {kTool, "x"}).has_value() &&
-              (!out.system || shows({system, user}, probe_tools(), {kTool, kSystem}).has_value());
-  const json::array tools = out.tools ? probe_tools() : json::array();
-  std::optional<std::string> call;
-  for (const bool as_text : {false, true}) {
-    call = shows({user, probe_call(as_text)}, tools, {kTool, kArgument});
-    // Text written as a JSON string within JSON would have to be read back twice.
-    if (call && call->find("\\\"") != std::string::npos) call.reset();
-    out.arguments_as_text = as_text;
-    if (call) break;
-  }
-  out.calls = call.has_value();
-  if (call) {
-    const size_t at = call->rfind(kTool);
-    const size_t open = call->rfind(kOpen, at);
-    if (open != std::string::npos && call->find(kClose, at) != std::string::npos) {
-      out.call_style = CallStyle::kTags;
-    } else if (call->find("\"parameters\": {\"x\"", at) != std::string::npos) {
-      out.call_style = CallStyle::kBare;
-    } else {
-      out.call_style = CallStyle::kOther;
-    }
+  const json::array known = probe_tools();
+  const std::string tool(get_string(known.front().at("function").get_object(), "name"));
+  out.tools = shows({user}, known, {tool, "argone"}).has_value() &&
+              (!out.system || shows({system, user}, known, {tool, kSystem}).has_value());
+  const json::array tools = out.tools ? known : json::array();
+  // An assistant's message as the template writes it after its prompt.
+  text::RenderOptions for_answer = base;
+  for_answer.add_generation_prompt = true;
+  const auto head = chat_template.render({user}, tools, for_answer);
+  const auto answer = [&](const json::value& content, const json::array& calls) -> std::optional<std::string> {
+    json::object message{{"role", "assistant"}, {"content", content}};
+    if (!calls.empty()) message["tool_calls"] = calls;
+    const auto whole = chat_template.render({user, std::move(message)}, tools, base);
+    if (!whole || !head) return std::nullopt;
+    return std::string(behind_prompt(*whole, *head));
+  };
+  FoundCalls found = find_calls(answer, {std::string(get_string(base.variables, "eos_token"))});
+  out.calls = found.shown && found.format.problem.empty();
+  if (out.calls) {
+    out.arguments_as_text = found.arguments_as_text;
+    out.null_content = found.null_content;
+    out.short_ids = found.short_ids;
+    out.format = std::move(found.format);
   } else {
-    out.arguments_as_text = false;
+    out.call_problem = std::move(found.format.problem);
   }
   json::object result = text_message("tool", kResult);
-  result["tool_call_id"] = "call_0";
-  result["name"] = kTool;
-  const json::object caller = out.calls ? probe_call(out.arguments_as_text) : text_message("assistant", kAnswer);
+  result["tool_call_id"] = kId;
+  result["name"] = tool;
+  json::object caller = text_message("assistant", kAnswer);
+  if (out.calls) {
+    const json::object arguments{{"argone", "probeargument"}};
+    caller["content"] = out.null_content ? json::value(nullptr) : json::value("");
+    caller["tool_calls"] = json::array{
+        tool_call(tool, out.arguments_as_text ? json::value(spaced_json(arguments)) : json::value(arguments), kId)};
+  }
   out.results = shows({user, caller, result}, tools, {kResult}).has_value();
   return out;
+}
+
+Status check_calls(const json::array& messages, const Abilities& abilities) {
+  if (!abilities.calls) return {};
+  for (const auto& value : messages) {
+    const auto* message = value.if_object();
+    const auto* calls = message == nullptr ? nullptr : get_array(*message, "tool_calls");
+    if (calls == nullptr || calls->empty()) continue;
+    if (calls->size() > 1 && !abilities.format.several)
+      return fail(ErrorCode::kBadInput, "the chat template takes one tool call a message, and a message has more");
+    if (abilities.null_content && !content_text(*message).empty())
+      return fail(ErrorCode::kBadInput, "the chat template drops tool calls that have text beside them");
+  }
+  return {};
 }
 
 Adapted adapt(const json::array& messages, const json::array& tools, const Abilities& abilities) {
   Adapted out;
   if (abilities.tools) out.tools = tools;
+  ShortIds ids;
   for (const auto& value : messages) {
     const auto* message = value.if_object();
     if (message == nullptr) continue;
     json::object adapted = plain(*message, abilities);
+    if (abilities.short_ids) ids.shorten(adapted);
     if (!abilities.results && has_role(adapted, "tool"))
       adapted = text_message("user", fmt::format("<tool_response>\n{}\n</tool_response>", content_text(adapted)));
     out.messages.push_back(std::move(adapted));
@@ -245,44 +208,6 @@ Adapted adapt(const json::array& messages, const json::array& tools, const Abili
     if (!text.empty()) prepend(out.messages.front().get_object(), text);
   }
   return out;
-}
-
-json::object parse_answer(std::string_view text, CallStyle style) {
-  json::array calls;
-  std::string content;
-  if (style == CallStyle::kBare) {
-    if (auto call = parse_call(trimmed(text), "parameters", 0)) {
-      calls.push_back(std::move(*call));
-    } else {
-      content = text;
-    }
-  } else {
-    std::string_view rest = text;
-    while (true) {
-      const size_t open = rest.find(kOpen);
-      const size_t close = open == std::string_view::npos ? open : rest.find(kClose, open);
-      if (close == std::string_view::npos) break;
-      const std::string_view inside = rest.substr(open + kOpen.size(), close - open - kOpen.size());
-      auto call = parse_call(trimmed(inside), "arguments", calls.size());
-      content += rest.substr(0, call ? open : close + kClose.size());
-      if (call) calls.push_back(std::move(*call));
-      rest = rest.substr(close + kClose.size());
-    }
-    content += rest;
-  }
-  json::object message{{"role", "assistant"}};
-  if (calls.empty()) {
-    message["content"] = content;
-    return message;
-  }
-  const std::string_view kept = trimmed(content);
-  if (kept.empty()) {
-    message["content"] = nullptr;
-  } else {
-    message["content"] = kept;
-  }
-  message["tool_calls"] = std::move(calls);
-  return message;
 }
 
 }  // namespace slm::model

@@ -9,25 +9,22 @@
 
 #include <string>
 
+#include "model/call_format.h"
 #include "schema/json.h"
 #include "text/chat_template.h"
 
 namespace slm::model {
 
-// How the template writes an assistant's tool calls.
-enum class CallStyle {
-  kTags,  // <tool_call>{"name": …, "arguments": {…}}</tool_call>; adapt() writes this where the template writes none
-  kBare,   // the whole answer is {"name": …, "parameters": {…}}
-  kOther,  // some other way, which can't be read back
-};
-
 struct Abilities {
   bool system = true;   // shows a system message; else it goes in front of the first user message
   bool tools = true;    // shows tool definitions; else they go into the system message
-  bool calls = true;    // shows tool calls; else they become content
+  bool calls = true;    // shows tool calls in a way that is read back; else they become content, as plain_calls()
   bool results = true;  // shows messages of role tool; else they become user messages
   bool arguments_as_text = false;
-  CallStyle call_style = CallStyle::kTags;
+  bool null_content = false;  // shows calls only where a message's content is null
+  bool short_ids = false;     // takes ids of nine letters and digits only
+  CallFormat format = plain_calls();
+  std::string call_problem;  // why the calls that it does show can't be read back
 };
 
 // `base`: variables such as bos_token.
@@ -39,8 +36,12 @@ struct Adapted {
 // Content parts become one text; null contents become ""; fields without a value go. Role developer is system.
 Adapted adapt(const json::array& messages, const json::array& tools, const Abilities& abilities);
 
-// Generated text → assistant message. Well-formed calls become tool_calls (ids call_0, call_1, …) whose arguments are
-// JSON text; all else, malformed calls included, is content.
-json::object parse_answer(std::string_view text, CallStyle style);
+// What a conversation's rendering adds to that of its prompt: from where they part on, which is the end of a mark or a
+// line where the template writes a prompt otherwise than it goes on.
+std::string_view behind_prompt(std::string_view whole, std::string_view prompt);
+
+// Refuses messages of which the template would drop something without a word.
+// Errors: kBadInput.
+Status check_calls(const json::array& messages, const Abilities& abilities);
 
 }  // namespace slm::model

@@ -29,7 +29,7 @@ namespace slm::model {
 // The text of one value.
 Result<std::shared_ptr<const ByteGrammar>> json_grammar(const json::value& schema);
 
-// Adds the rules of one value to a grammar; returns the value's rule.
-Result<uint32_t> add_json_rules(ByteGrammar& grammar, const json::value& schema);
+// Adds the rules of one value to a grammar; returns the value's rule. `root`: the document that references go into.
+Result<uint32_t> add_json_rules(ByteGrammar& grammar, const json::value& root, const json::value& schema);
 
 }  // namespace slm::model

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <limits>
 #include <numeric>
+#include <unordered_map>
 
 #include "core/progress.h"
 #include "core/random.h"
@@ -19,6 +20,7 @@ namespace {
 struct Row {
   size_t index = 0;  // in the caller's order
   std::vector<int32_t> prompt, made;
+  const json::array* tools = nullptr;
   size_t limit = 0;                 // tokens it may make
   std::shared_ptr<TokenMask> mask;  // null: any token
   TokenMask::Cursor cursor;
@@ -71,10 +73,14 @@ Result<std::vector<Answer>> EngineModel::generate(std::span<const Prompt> prompt
     if (done && n > 0) done(n_done);
   };
   std::shared_ptr<TokenMask> mask;
+  if (options.schema && options.tools_only)
+    return fail(ErrorCode::kUsage, "an answer is either a tool call or a JSON value of a schema");
   if (options.schema) {
     SLM_TRY(auto grammar, json_grammar(*options.schema));
     mask = std::make_shared<TokenMask>(codec_->vocabulary(), std::move(grammar));
   }
+  // By the tools: calls of a log often share them.
+  std::unordered_map<std::string, std::shared_ptr<TokenMask>> call_masks;
   std::vector<Row> rows;
   std::optional<Error> refusal;
   for (size_t i = 0; i < prompts.size(); ++i) {
@@ -92,8 +98,17 @@ Result<std::vector<Answer>> EngineModel::generate(std::span<const Prompt> prompt
       answers[i].refused = length == 0;
       continue;
     }
+    if (options.tools_only) {
+      auto& found = call_masks[json::serialize(prompts[i].tools)];
+      if (!found) {
+        SLM_TRY(auto grammar, codec_->call_grammar(prompts[i].tools));
+        found = std::make_shared<TokenMask>(codec_->vocabulary(), std::move(grammar));
+      }
+      mask = found;
+    }
     Row row;
     row.index = i;
+    row.tools = &prompts[i].tools;
     row.random = Prng(row_seed(options.seed, *ids));
     row.prompt = std::move(*ids);
     row.mask = mask;
@@ -138,6 +153,11 @@ Status EngineModel::run_batch(std::vector<Row>& rows, const GenerateOptions& opt
   const size_t n_ids = std::min(width, static_cast<size_t>(codec_->n_ids()));
 
   const Sampling sampling{options.temperature, options.top_p, options.top_k};
+  const auto read = [&](const Row& row, Answer& answer) {
+    ParsedAnswer parsed = codec_->parse(row.made, *row.tools);
+    answer.message = std::move(parsed.message);
+    answer.malformed = parsed.malformed;
+  };
   std::vector<Row*> active;
   for (auto& row : rows) active.push_back(&row);
   while (!active.empty()) {
@@ -158,7 +178,7 @@ Status EngineModel::run_batch(std::vector<Row>& rows, const GenerateOptions& opt
         const int32_t id = choose(choices, sampling, row.random);
         if (id < 0 && !numbers) return fail(ErrorCode::kUnexpected, "the network's output isn't a number");
         if (id < 0) {  // no token of the vocabulary goes on with the text
-          answer.message = codec_->decode_answer(row.made);
+          read(row, answer);
           continue;
         }
         if (row.mask) row.mask->accept(row.cursor, id);
@@ -175,7 +195,7 @@ Status EngineModel::run_batch(std::vector<Row>& rows, const GenerateOptions& opt
           }
         }
       }
-      answer.message = codec_->decode_answer(row.made);
+      read(row, answer);
     }
     finished(active.size() - still.size());
     if (still.empty()) break;

@@ -26,6 +26,8 @@ struct GenerateOptions {
   int64_t max_context = 0;  // 0: the model's own; longer prompts are refused one by one (answer.too_long)
   // The answer is one JSON value of this schema (json_grammar.h says which keywords).
   std::optional<json::value> schema;
+  // The answer is a call of the prompt's tools, or several, as the model's template writes them (call_grammar.h).
+  bool tools_only = false;
 };
 
 struct Answer {
@@ -33,6 +35,7 @@ struct Answer {
   int n_prompt = 0, n_new = 0;  // tokens; the end of the turn counts as one
   bool ended = false;           // reached an end-of-turn token before max_new_tokens
   bool too_long = false;        // prompt didn't fit: no answer was made
+  bool malformed = false;       // something in it begins like a tool call but can't be read, and is content
   bool refused = false;         // the chat template refuses these messages: no answer was made
   double latency_ms = 0;        // wall time of its batch divided by the batch's rows
 };

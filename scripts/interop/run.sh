@@ -24,8 +24,8 @@ echo "== 20 AdamW steps"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='*TwentyAdamW*'
 echo "== logits through the program"
 "${families[@]}" logits "$build/slmconv" "$work/families"
-echo "== answers of a random model constrained to schemas, in jsonschema"
-SLMCONV_INTEROP_SAMPLES=$work/samples.jsonl "$build/tests/model_test" --gtest_brief=1 --gtest_filter='TokenMask.*Random*'
+echo "== answers of a random model constrained to schemas, and to calls of tools in every family's form, in jsonschema"
+SLMCONV_INTEROP_SAMPLES=$work/samples.jsonl "$build/tests/model_test" --gtest_brief=1 --gtest_filter='TokenMask.*Random*:CallGrammar.Random*'
 "$venv/bin/python" scripts/interop/grammar.py "$work/samples.jsonl"
 echo "== our adapters of every family in peft, our merged models in transformers"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_OUT=$work/ours "$build/tests/finetune_test" --gtest_brief=1 --gtest_filter='Peft.*'

@@ -477,6 +477,10 @@ raise_exception('stop')
 strftime_now('%Y-%m-%d')
 strftime_now('%d %b %Y')
 strftime_now('%H:%M')
+strftime_now('%A %a, %-d %e %B %b %y, %j %U %W %w %u, %I %p %M:%S.%f, %c|%x|%X')
+strftime_now('%z|%Z|%%z|%%|%G-W%V|%s' | replace('%s', ''))
+strftime_now('')
+strftime_now('no marks')
 1 / 0
 1 // 0
 1 % 0
@@ -630,6 +634,13 @@ _TEMPLATES = [
     "{% generation %}answer {{ 1 }}{% endgeneration %}",
     "{%- for m in messages -%}\n{%- generation -%}\n {{ m.role }}\n{%- endgeneration -%}\n{%- endfor -%}",
     "{% generation %}{% set x = 1 %}{% endgeneration %}{{ x is defined }}",
+    "{% for x in [1, 2, 3] %}{% generation %}{{ loop.index }}{{ x }}{% endgeneration %}{% if x == 2 %}{% break %}{% endif %}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% generation %}{% set ns.n = 2 %}{% for x in [1] %}{{ x }}{% endfor %}{% endgeneration %}{{ ns.n }}",
+    "{% macro m(x) %}{% generation %}<{{ x }}>{% endgeneration %}{% endmacro %}{{ m(1) | upper }}{{ m('a') | length }}",
+    "a\n  {% generation %}\n  b\n  {% endgeneration %}\nc",
+    "{% generation %}{% generation %}in{% endgeneration %}{% endgeneration %}",
+    "{% generation %}",
+    "{% endgeneration %}",
     "{% print 1, 'a' %}",
     "{% for m in messages[::-1] %}{{ loop.index0 }}{{ m.role }} {% endfor %}",
     "{% for x in [[1, [2, [3]]], [4]] recursive %}{{ loop.depth }}:{% if x is iterable %}{{ loop(x) }}{% else %}{{ x }}{% endif %};{% endfor %}",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Oracle for lib/text/jinja: what Python's jinja2 makes of chat templates, in the environment that transformers builds.
 
-Use: templates.py OUT_DIR [--templates DIR]
+Use: templates.py OUT_DIR [--templates DIR [--transformers]]
 Writes OUT_DIR/template_snippets.json (small templates of our own with their full renderings, or that they fail) and,
 with --templates (a folder of real *.jinja files), OUT_DIR/template_renderings.json: per template and conversation the
 SHA-256 and length of the rendering. Needs jinja2 3.1 (requirements-text.txt).
@@ -46,7 +46,8 @@ def environment():
 
     env.filters["tojson"] = tojson
     env.globals["raise_exception"] = raise_exception
-    env.globals["strftime_now"] = lambda f: datetime.fromtimestamp(NOW_MS / 1000, timezone.utc).strftime(f)
+    now = datetime.fromtimestamp(NOW_MS / 1000, timezone.utc).replace(tzinfo=None)  # transformers has no zone either
+    env.globals["strftime_now"] = now.strftime
     return env
 
 
@@ -137,6 +138,27 @@ def real_templates(folder):
     return out
 
 
+def check_tool_calls(folder):
+    """transformers' own compiled templates give the environment's text for every conversation with tools and calls."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    n = 0
+    for path in sorted(folder.glob("*.jinja")):
+        source = path.read_text(encoding="utf-8")
+        ours, theirs = environment().from_string(source), _compile_jinja_template(source)
+        for name in ("tool_call_object", "tool_call_text", "two_calls"):
+            for prompt in (False, True):
+                texts = []
+                for template in (ours, theirs):
+                    try:
+                        texts.append(template.render(**context(CONVERSATIONS[name], TOOLS, prompt, VARIABLES)))
+                    except Exception as error:
+                        texts.append(type(error).__name__)
+                if "strftime_now" not in source and texts[0] != texts[1]:
+                    raise SystemExit(f"{path.name}, {name}: transformers renders otherwise")
+                n += 1
+    print(f"transformers: {n} renderings with tools and tool calls, the same")
+
+
 def snippets():
     from template_snippets import SNIPPETS
     out = []
@@ -162,6 +184,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--templates", type=pathlib.Path)
+    parser.add_argument("--transformers", action="store_true", help="check the environment against transformers' own")
     args = parser.parse_args()
     write(args.out / "template_snippets.json", snippets())
     with (args.out / "conversations.json").open("w", encoding="utf-8") as f:
@@ -170,6 +193,8 @@ def main():
         f.write("\n")
     if args.templates:
         write(args.out / "template_renderings.json", real_templates(args.templates))
+        if args.transformers:
+            check_tool_calls(args.templates)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,10 @@ SLMCONV_INTEROP_TOKENIZERS=$work/random "$build/tests/text_test" --gtest_brief=1
 echo "== every template of trl $trl"
 "$venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$work/trl" "trl==$trl"
 "$venv/bin/python" -m zipfile -e "$work"/trl/trl-*.whl "$work/trl"
-"$venv/bin/python" scripts/interop/templates.py "$work/all" --templates "$work/trl/trl/chat_templates"
+"$venv/bin/python" scripts/interop/templates.py "$work/all" --templates "$work/trl/trl/chat_templates" --transformers
 SLMCONV_INTEROP_TEMPLATES=$work/trl/trl/chat_templates SLMCONV_INTEROP_RENDERINGS=$work/all \
   "$build/tests/text_test" --gtest_brief=1 --gtest_filter='ChatTemplateTest.RealTemplatesRenderAsPythonDoes'
+
+echo "== tool calls of each of them, written by the template and read back"
+SLMCONV_INTEROP_TEMPLATES=$work/trl/trl/chat_templates "$build/tests/model_test" --gtest_brief=1 \
+  --gtest_filter='CallFormat.RealTemplates'

@@ -1,6 +1,8 @@
 // The commands that look at one model: show, check, tokenize, render, generate.
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "core/file.h"
 #include "model/test_model.h"
 #include "support/cli_run.h"
@@ -146,6 +148,36 @@ TEST_F(ModelsCommands, Generate) {
   EXPECT_EQ(mixed.rc, 0);
   EXPECT_EQ(mixed.last().at("n_out").as_int64(), 1);
   EXPECT_EQ(mixed.last().at("dropped").at("too_long").as_int64(), 1);
+
+  // Answers that are calls of the tools.
+  std::ofstream(dir_ / "tools.json") << R"([{"type": "function", "function": {"name": "find", "parameters": {"type":
+      "object", "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}}, "required": ["n"]}}},
+      {"name": "stop"}])";
+  const std::vector<std::string> only = {"-",
+                                         "--tools",
+                                         (dir_ / "tools.json").string(),
+                                         "--tools-only",
+                                         "--temperature",
+                                         "2",
+                                         "--max-new-tokens",
+                                         "200",
+                                         "--dtype",
+                                         "float32"};
+  const Ran called = run("generate", only, conversation_);
+  EXPECT_EQ(called.rc, 0) << called.out;
+  const auto answer = called.lines().at(0).as_object();
+  EXPECT_FALSE(answer.at("malformed").as_bool());
+  if (answer.at("ended").as_bool()) EXPECT_TRUE(answer.at("message").as_object().contains("tool_calls"));
+  EXPECT_EQ(run("generate", {"-", "--tools-only"}, conversation_).rc, exit_code(ErrorCode::kBadInput));
+  EXPECT_EQ(run("generate", {"-", "--tools-only", "--schema", (dir_ / "tools.json").string()}, conversation_).rc,
+            exit_code(ErrorCode::kUsage));
+  std::ofstream(dir_ / "bad.json") << R"({"tools": [3]})";
+  EXPECT_EQ(run("generate", {"-", "--tools", (dir_ / "bad.json").string()}, conversation_).rc,
+            exit_code(ErrorCode::kBadInput));
+  std::ofstream(dir_ / "bad.json") << R"([{"name": "f", "parameters": {"type": "object", "patternProperties": {}}}])";
+  const Ran refused = run("generate", {"-", "--tools-only", "--tools", (dir_ / "bad.json").string()}, conversation_);
+  EXPECT_EQ(refused.rc, exit_code(ErrorCode::kUnsupportedModel));
+  EXPECT_NE(refused.out.find("patternProperties"), std::string::npos) << refused.out;
 
   EXPECT_EQ(run("generate", {"-", "--adapter", "/nonexistent"}, conversation_).rc, exit_code(ErrorCode::kUsage));
   EXPECT_EQ(run("generate", {"-", "--dtype", "int3"}, conversation_).rc, exit_code(ErrorCode::kUsage));

@@ -18,7 +18,10 @@ class FakeCodec : public model::Codec {
     const std::string text = content_text(answer);
     return model::Example{{text.begin(), text.end()}, 0};
   }
-  json::object decode_answer(std::span<const int32_t>) const override { return {}; }
+  model::ParsedAnswer parse(std::span<const int32_t>, const json::array&) const override { return {}; }
+  Result<std::shared_ptr<const model::ByteGrammar>> call_grammar(const json::array&) const override {
+    return fail(ErrorCode::kUnexpected, "not in this fake");
+  }
   std::vector<int32_t> encode_text(std::string_view) const override { return {}; }
   std::string decode_text(std::span<const int32_t>, bool) const override { return {}; }
   std::span<const int32_t> end_ids() const override { return {}; }

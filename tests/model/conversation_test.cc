@@ -40,7 +40,7 @@ TEST(Probe, FindsOutWhatTemplatesKnow) {
       "{{ c.function.name + '!' + c.function.arguments }}{% endfor %}{% endfor %}");
   EXPECT_TRUE(wants_text.calls);
   EXPECT_TRUE(wants_text.arguments_as_text);
-  EXPECT_EQ(wants_text.call_style, CallStyle::kOther);
+  EXPECT_FALSE(wants_text.format.json);
 
   const auto nothing = probe(chat_template("hello"), {});
   ASSERT_FALSE(nothing);
@@ -55,14 +55,18 @@ TEST(Probe, RealTemplates) {
   struct Row {
     const char* file;
     bool system, tools, calls, results, as_text;
-    CallStyle style;
+    const char* written;  // a call
   };
   for (const Row& row : {
-           Row{"gemma.jinja", false, false, false, false, false, CallStyle::kTags},
-           Row{"phi3.jinja", true, false, false, false, false, CallStyle::kTags},
-           Row{"llama3_1.jinja", true, true, true, true, false, CallStyle::kBare},
-           Row{"qwen2_5.jinja", true, true, true, true, false, CallStyle::kTags},
-           Row{"qwen3.jinja", true, true, true, true, false, CallStyle::kTags},
+           Row{"gemma.jinja", false, false, false, false, false,
+               "<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": 1}}</tool_call>"},
+           Row{"phi3.jinja", true, false, false, false, false,
+               "<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": 1}}</tool_call>"},
+           Row{"llama3_1.jinja", true, true, true, true, false, "{\"name\": \"f\", \"parameters\": {\"x\": 1}}"},
+           Row{"qwen2_5.jinja", true, true, true, true, false,
+               "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>"},
+           Row{"qwen3.jinja", true, true, true, true, false,
+               "<think>\n\n</think>\n\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>"},
        }) {
     auto source = read_file(folder / row.file);
     ASSERT_TRUE(source);
@@ -73,7 +77,7 @@ TEST(Probe, RealTemplates) {
     EXPECT_EQ(found->calls, row.calls) << row.file;
     EXPECT_EQ(found->results, row.results) << row.file;
     EXPECT_EQ(found->arguments_as_text, row.as_text) << row.file;
-    EXPECT_EQ(found->call_style, row.style) << row.file;
+    EXPECT_EQ(write_calls(found->format, {tool_call("f", json::object{{"x", 1}}, "")}), row.written) << row.file;
   }
 }
 
@@ -124,44 +128,6 @@ TEST(Adapt, WritesWhatTheTemplateDoesNotKnow) {
   EXPECT_FALSE(out.messages[1].as_object().contains("tool_calls"));
   EXPECT_EQ(out.messages[2].at("role"), "user");
   EXPECT_EQ(out.messages[2].at("content"), "<tool_response>\nfound\n</tool_response>");
-}
-
-TEST(ParseAnswer, ReadsCalls) {
-  const auto one =
-      parse_answer("<tool_call>{\"name\": \"f\", \"arguments\": {\"b\": 1, \"a\": 2}}</tool_call>", CallStyle::kTags);
-  EXPECT_TRUE(one.at("content").is_null());
-  ASSERT_EQ(one.at("tool_calls").as_array().size(), 1u);
-  EXPECT_EQ(one.at("tool_calls").at(0).at("function").at("name"), "f");
-  EXPECT_EQ(one.at("tool_calls").at(0).at("function").at("arguments"), R"({"b":1,"a":2})");
-
-  const auto two = parse_answer(
-      "Sure.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"g\", "
-      "\"arguments\": \"{\\\"x\\\": 1}\"}\n</tool_call>",
-      CallStyle::kTags);
-  EXPECT_EQ(two.at("content"), "Sure.");
-  ASSERT_EQ(two.at("tool_calls").as_array().size(), 2u);
-  EXPECT_EQ(two.at("tool_calls").at(1).at("id"), "call_1");
-  EXPECT_EQ(two.at("tool_calls").at(1).at("function").at("arguments"), R"({"x": 1})");
-
-  const auto bare = parse_answer("{\"name\": \"f\", \"parameters\": {\"x\": 1}}", CallStyle::kBare);
-  ASSERT_EQ(bare.at("tool_calls").as_array().size(), 1u);
-  EXPECT_EQ(bare.at("tool_calls").at(0).at("function").at("arguments"), R"({"x":1})");
-}
-
-TEST(ParseAnswer, MalformedCallsStayText) {
-  for (const char* text : {"", " plain \n", "<tool_call>", "<tool_call>{\"name\": \"f\"}</tool_call>",
-                           "</tool_call><tool_call>", "<tool_call>{\"name\": \"f\", \"arguments\": {}",
-                           "<tool_call>[1]</tool_call> x", "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>",
-                           "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>"}) {
-    const auto message = parse_answer(text, CallStyle::kTags);
-    EXPECT_EQ(message.at("content"), text);
-    EXPECT_FALSE(message.contains("tool_calls")) << text;
-  }
-  const auto half =
-      parse_answer("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call><tool_call>{", CallStyle::kTags);
-  EXPECT_EQ(half.at("tool_calls").as_array().size(), 1u);
-  EXPECT_EQ(half.at("content"), "<tool_call>{");
-  EXPECT_EQ(parse_answer("{\"name\": \"f\"}", CallStyle::kBare).at("content"), "{\"name\": \"f\"}");
 }
 
 }  // namespace

@@ -325,12 +325,29 @@ Value make_namespace(I&, const V&, const A& a) {
   return Value(Value::Data(std::move(object)));
 }
 
-// UTC, so that the same call renders the same everywhere.
+// As Python's datetime.now().strftime, which knows no time zone; UTC, so that the same call renders the same
+// everywhere.
 Value strftime_now(I& i, const V&, const A& a) {
   const ArgReader args("strftime_now", a, {"format"});
-  const std::string format(args.text(0, ""));
-  if (format.size() > 200) raise("\"format\" of \"strftime_now\" has more than 200 bytes");
+  const std::string given(args.text(0, ""));
+  if (given.size() > 200) raise("\"format\" of \"strftime_now\" has more than 200 bytes");
   const int64_t now = i.now_ms();
+  // What Python itself writes: microseconds, and nothing for the zone.
+  std::string format;
+  for (size_t at = 0; at < given.size(); ++at) {
+    const char kind = given[at] == '%' && at + 1 < given.size() ? given[at + 1] : '\0';
+    if (kind == '\0') {
+      format += given[at];
+      continue;
+    }
+    ++at;
+    if (kind == 'f') {
+      format += fmt::format("{:06}", (now % 1000 + 1000) % 1000 * 1000);
+    } else if (kind != 'z' && kind != 'Z') {
+      format += '%';
+      format += kind;
+    }
+  }
   const auto seconds = static_cast<time_t>(now >= 0 ? now / 1000 : (now - 999) / 1000);
   struct tm when {};
   if (gmtime_r(&seconds, &when) == nullptr) raise("\"strftime_now\": the time is out of range");

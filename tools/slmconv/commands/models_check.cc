@@ -85,7 +85,11 @@ std::string known_to(const text::ChatTemplate& chat_template) {
                                     {abilities->calls, "tool calls"},
                                     {abilities->results, "tool results"}})
     if (!known) plain += fmt::format("{}{}", plain.empty() ? "" : ", ", name);
-  return plain.empty() ? "knows tools, calls and results" : "parsed; put into plain text for it: " + plain;
+  if (!abilities->call_problem.empty()) plain += " (" + abilities->call_problem + ')';
+  std::string limits;
+  if (abilities->calls && !abilities->format.several) limits += "; one call a message";
+  if (abilities->calls && (!abilities->format.content || abilities->null_content)) limits += "; no text beside calls";
+  return (plain.empty() ? "knows tools, calls and results" : "parsed; put into plain text for it: " + plain) + limits;
 }
 
 // Answers go through the template into ids and come back as they were.
@@ -108,7 +112,7 @@ void check_codec(Checks& checks, const model::Codec& codec) {
     return;
   }
   const auto completion = std::span<const int32_t>(call->ids).subspan(call->n_prompt);
-  const auto back = codec.decode_answer(completion.first(completion.size() - 1));
+  const auto back = codec.decode_answer(completion.first(completion.size() - 1), with_tools.tools);
   const auto* calls = get_array(back, "tool_calls");
   const bool same =
       calls != nullptr && calls->size() == 1 &&
@@ -116,6 +120,11 @@ void check_codec(Checks& checks, const model::Codec& codec) {
   checks.note("tool calls", same,
               same ? fmt::format("written and read back, {} tokens", completion.size())
                    : "the template writes tool calls in a way that isn't read back: answers with calls stay text");
+  if (const auto grammar = codec.call_grammar(tool_list())) {
+    checks.ok("tool calls only", "answers can be kept to calls of the tools");
+  } else {
+    checks.note("tool calls only", false, grammar.error().message);
+  }
 }
 
 Result<Summary> run_check(Context& context, const Options& o) {

@@ -10,7 +10,7 @@ namespace slm::cli {
 namespace {
 
 struct Options {
-  std::string dir, file, adapter, schema, dtype = "auto", device = "cpu";
+  std::string dir, file, adapter, schema, tools, dtype = "auto", device = "cpu";
   bool nf4 = false;
   model::GenerateOptions generate;
 };
@@ -22,6 +22,23 @@ Result<nn::AdapterFiles> read_adapter(const std::filesystem::path& dir) {
   SLM_TRY(const std::string weights, read_file(dir / "adapter_model.safetensors"));
   files.weights.assign(weights.begin(), weights.end());
   return files;
+}
+
+// A list of definitions, or {"tools": […]}; a function's own object is taken as one.
+Result<json::array> read_tools(const std::filesystem::path& path) {
+  SLM_TRY(const json::value file, read_json_file(path));
+  const json::value* list = file.is_object() && file.get_object().contains("tools") ? &file.at("tools") : &file;
+  json::array out;
+  if (const auto* items = list->if_array())
+    for (const auto& item : *items) {
+      if (!item.is_object()) break;
+      const bool whole = item.get_object().contains("function");
+      out.push_back(whole ? item : json::value{{"type", "function"}, {"function", item}});
+    }
+  if (out.empty() || out.size() != list->get_array().size())
+    return fail(ErrorCode::kBadInput, fmt::format("{} is no list of tool definitions", path.string()),
+                R"([{"type": "function", "function": {"name": "…", "parameters": {…}}}])");
+  return out;
 }
 
 std::string shown(const json::object& message) {
@@ -41,7 +58,21 @@ Result<Summary> run_generate(Context& context, const Options& o) {
     SLM_TRY(generate.schema, read_json_file(o.schema));
     SLM_CHECK(model::json_grammar(*generate.schema));  // before the model is loaded
   }
-  SLM_TRY(const auto prompts, read_prompts(o.file, *context.in));
+  SLM_TRY(auto prompts, read_prompts(o.file, *context.in));
+  if (!o.tools.empty()) {
+    SLM_TRY(const json::array tools, read_tools(o.tools));
+    for (auto& prompt : prompts)
+      if (prompt.tools.empty()) prompt.tools = tools;
+  }
+  if (generate.tools_only) {
+    for (size_t i = 0; i < prompts.size(); ++i)
+      if (prompts[i].tools.empty())
+        return fail(ErrorCode::kBadInput, fmt::format("conversation {} has no tools to call", i + 1),
+                    "give it \"tools\", or all of them --tools FILE");
+    // Whether this model's calls can be constrained is known before its weights are loaded.
+    SLM_TRY(const auto codec, model::Codec::open(o.dir));
+    for (const auto& prompt : prompts) SLM_CHECK(codec->call_grammar(prompt.tools));
+  }
   nn::EngineOptions engine;
   SLM_TRY(engine.dtype, nn::parse_dtype(o.dtype));
   engine.device = o.device;
@@ -62,9 +93,10 @@ Result<Summary> run_generate(Context& context, const Options& o) {
 
   Summary summary;
   summary.n_in = static_cast<int64_t>(prompts.size());
-  int64_t n_new = 0;
+  int64_t n_new = 0, n_malformed = 0;
   for (const auto& answer : answers) {
     n_new += answer.n_new;
+    if (answer.malformed) ++n_malformed;
     if (answer.too_long) ++summary.dropped["too_long"];
     if (answer.refused) ++summary.dropped["refused"];
     if (context.out->is_json()) {
@@ -72,6 +104,7 @@ Result<Summary> run_generate(Context& context, const Options& o) {
                         {"n_prompt", answer.n_prompt},
                         {"n_new", answer.n_new},
                         {"ended", answer.ended},
+                        {"malformed", answer.malformed},
                         {"too_long", answer.too_long},
                         {"refused", answer.refused},
                         {"latency_ms", answer.latency_ms}});
@@ -86,6 +119,7 @@ Result<Summary> run_generate(Context& context, const Options& o) {
   summary.n_out = summary.n_in;
   for (const auto& [reason, n] : summary.dropped) summary.n_out -= n;
   summary.extra["n_new_tokens"] = n_new;
+  if (n_malformed > 0) summary.extra["n_malformed_calls"] = n_malformed;
   summary.extra["seconds"] = spent_s;
   return summary;
 }
@@ -117,6 +151,13 @@ void add_models_generate(CLI::App& models, Context& context) {
   sub->add_option("--schema", o->schema, "JSON schema that every answer keeps to")
       ->type_name("FILE")
       ->check(context.input(Context::Input::kFile));
+  sub->add_option("--tools", o->tools,
+                  "Tool definitions for the conversations that bring none: a list, as OpenAI writes it")
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
+  sub->add_flag("--tools-only", g.tools_only,
+                "Every answer is a call of one of the tools, or several, with valid arguments")
+      ->excludes("--schema");
   sub->add_option("--seed", g.seed, "Of sampling at a temperature above 0");
   sub->add_option("--batch", g.batch, "Conversations decoded together")->check(CLI::PositiveNumber);
   sub->add_option("--dtype", o->dtype, "auto, float32, bfloat16");
