@@ -27,6 +27,9 @@ struct Row {
 };
 constexpr Row kRows[] = {
     {Api::kChat, "chat", "/chat/completions", assemble_chat, dialects::parse_openai_chat},
+    {Api::kResponses, "responses", "/responses", assemble_responses, dialects::parse_openai_responses},
+    {Api::kEmbeddings, "embeddings", "/embeddings", assemble_chat, dialects::parse_openai_embeddings},
+    {Api::kMessages, "messages", "/v1/messages", assemble_messages, dialects::parse_anthropic},
 };
 
 const Row* row_of(Api api) {
@@ -178,7 +181,7 @@ class Recording {
   LoggedCall undecoded() const {
     LoggedCall out;
     out.call.meta.flags.undecoded = true;
-    out.call.meta.operation = row_ == nullptr ? "chat" : std::string(row_->name);
+    if (x_.api == Api::kEmbeddings) out.call.meta.operation = "embeddings";
     json::object& extra = out.call.body.extra;
     extra.emplace("raw_request", base64(x_.request));
     extra.emplace("raw_response", base64(x_.response));

@@ -21,4 +21,10 @@ class StreamAssembly {
 // chat.completion.chunk: by choice and tool index; usage, refusals, reasoning, function_call, an error in the stream.
 std::unique_ptr<StreamAssembly> assemble_chat();
 
+// Responses events: the whole object that response.completed, .incomplete and .failed carry, else what the items and
+// deltas up to there give.
+std::unique_ptr<StreamAssembly> assemble_responses();
+// message_start, content_block_*, message_delta, error.
+std::unique_ptr<StreamAssembly> assemble_messages();
+
 }  // namespace slm

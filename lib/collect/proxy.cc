@@ -6,10 +6,12 @@
 #include <future>
 #include <thread>
 
+#include "collect/proxy_metrics.h"
 #include "collect/proxy_relay.h"
 #include "core/file.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "http/server.h"
 
 namespace slm::collect {
 
@@ -108,10 +110,11 @@ class ProxyImpl final : public Proxy {
               http::Loop& loop = channel->loop();
               serve_connection(*homes_.at(&loop), std::move(channel));
             }));
-    return {};
+    return open_admin();
   }
 
   uint16_t port() const override { return listener_->port(); }
+  uint16_t admin_port() const override { return admin_ == nullptr ? uint16_t{0} : admin_->port(); }
   const ProxyCounts& counts() const override { return counts_; }
   Recorder& recorder() override { return *recorder_; }
 
@@ -131,6 +134,7 @@ class ProxyImpl final : public Proxy {
       on_each_loop(abort_connections);
     }
     Status status = recorder_->stop();
+    if (admin_ != nullptr) admin_->stop();
     // Bytes on their way out get the time a connection has to end.
     const auto soon = Steady::now() + std::chrono::seconds(1);
     while (counts_.open_connections > 0 && Steady::now() < soon)
@@ -140,6 +144,37 @@ class ProxyImpl final : public Proxy {
   }
 
  private:
+  Status open_admin() {
+    if (!options_.admin) return {};
+    if (!http::is_loopback(*options_.admin))
+      return fail(ErrorCode::kUsage,
+                  fmt::format("--admin {} can be reached from other machines: it asks nobody who they are",
+                              options_.admin->host),
+                  "--admin 127.0.0.1:PORT");
+    http::ServerOptions server;
+    server.listen.address = *options_.admin;
+    server.listen.max_connections = 64;
+    server.max_body_bytes = 0;
+    SLM_TRY(admin_,
+            http::Server::open(loops_, std::move(server), [this](http::Request request, const http::Answer& answer) {
+              http::Response response;
+              const std::string_view path = request.head.target;
+              if (path == "/metrics") {
+                response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+                response.body = prometheus_text(counts_, *recorder_);
+              } else if (path == "/health") {
+                const bool well = !recorder_->failing() && !core_->draining;
+                response.status = well ? 200 : 503;
+                response.body = well ? "ok\n" : core_->draining ? "ending\n" : "the store takes no calls\n";
+              } else {
+                response.status = 404;
+                response.body = "/metrics and /health are here\n";
+              }
+              answer(std::move(response));
+            }));
+    return {};
+  }
+
   void on_each_loop(void (*work)(RelayLoop&)) {
     for (auto& [loop, home] : homes_) {
       std::promise<void> done;
@@ -158,6 +193,7 @@ class ProxyImpl final : public Proxy {
   std::map<http::Loop*, std::unique_ptr<RelayLoop>> homes_;
   http::Loops loops_;  // goes before what its handlers use
   std::shared_ptr<http::Listener> listener_;
+  std::shared_ptr<http::Server> admin_;
   bool drained_ = false;
 };
 

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ Result<Upstream> parse_upstream(std::string_view text);
 
 struct ProxyOptions {
   http::Address listen;
+  std::optional<http::Address> admin;  // of a listener of its own, on this machine: /metrics and /health
   std::vector<Upstream> upstreams;
   std::filesystem::path ca;                // trusted for providers; empty: the system's
   std::filesystem::path certificate, key;  // of the listener: then it speaks TLS
@@ -65,6 +67,7 @@ class Proxy {
   static Result<std::unique_ptr<Proxy>> start(ProxyOptions options, store::Store& store);
   virtual ~Proxy() = default;
   virtual uint16_t port() const = 0;
+  virtual uint16_t admin_port() const = 0;  // 0: none
   virtual const ProxyCounts& counts() const = 0;
   virtual Recorder& recorder() = 0;
   // Accepts no more, lets what is under way end (at most drain_s), and commits what was recorded.

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,7 +32,8 @@ struct RecorderOptions {
   int64_t max_bytes = int64_t{256} << 20;      // of bodies in memory
   int64_t max_call_bytes = int64_t{16} << 20;  // of one call's request and response
   int64_t spool_bytes = int64_t{256} << 20;
-  double commit_ms = 40;  // fast: how long calls are gathered for one batch; well under 100
+  std::filesystem::path key_file;  // of the collector's identity: what the spool is sealed to
+  double commit_ms = 40;           // fast: how long calls are gathered for one batch; well under 100
 };
 
 struct RecorderCounts {

@@ -13,6 +13,8 @@ namespace bh = boost::beast::http;
 using boost::beast::error_code;
 using boost::beast::string_view;
 
+constexpr size_t kMaxLineBytes = 16 << 10;  // of a chunk's line and of trailers
+
 std::string_view view(string_view text) { return {text.data(), text.size()}; }
 
 // Hands over what Beast reads as it reads it.
@@ -100,10 +102,11 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
     if (end == std::string_view::npos) {
       impl_->searched = rest.size();
       if (rest.size() > impl_->max_head_bytes) return impl_->refuse({431, "the header is too large"});
-      // What will be refused needn't be waited for.
+      // What will be refused needn't be waited for. Of a line's end one half may be missing yet.
+      std::string_view whole = rest.substr(0, rest.empty() ? 0 : rest.size() - 1);
+      if (whole.ends_with('\r')) whole.remove_suffix(1);
       if (is_request)
-        if (const Refusal bad = check_raw_head(rest.substr(0, rest.empty() ? 0 : rest.size() - 1)); bad.status != 0)
-          return impl_->refuse(bad);
+        if (const Refusal bad = check_raw_head(whole); bad.status != 0) return impl_->refuse(bad);
       if (taken > 0) impl_->searched = 0;
       return taken;
     }
@@ -118,7 +121,11 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
           const bool had_head = r.has_head;
           error_code ec;
           taken += r.put(boost::asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
-          if (ec == bh::error::need_more) break;
+          if (ec == bh::error::need_more) {
+            // A chunk's line, or trailers, without end.
+            if (bytes.size() - taken > kMaxLineBytes) return impl_->refuse({400, "a chunk's line is too long"});
+            break;
+          }
           if (ec == bh::error::bad_version) return impl_->refuse({505, "only HTTP/1.0 and HTTP/1.1 are spoken"});
           if (ec == bh::error::header_limit) return impl_->refuse({431, "the header is too large"});
           if (ec) return impl_->refuse({400, "the message isn't well-formed HTTP/1.1"});

@@ -95,7 +95,8 @@ Result<Address> parse_address(std::string_view text) {
 }
 
 bool is_loopback(const Address& address) {
-  return address.host == "localhost" || address.host == "::1" || address.host.starts_with("127.");
+  return address.host == "localhost" || address.host == "::1" ||
+         (address.host.starts_with("127.") && address.host.find_first_not_of("0123456789.") == std::string::npos);
 }
 
 }  // namespace slm::http

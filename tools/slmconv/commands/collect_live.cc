@@ -13,10 +13,10 @@ namespace {
 
 Summary summarise(const collect::ProxyCounts& proxy, const collect::RecorderCounts& recorder, bool durable) {
   Summary summary;
-  summary.n_in = recorder.begun;
-  summary.n_out = recorder.stored;
+  summary.n_in = summary.n_out = recorder.stored;
   const auto drop = [&](const char* reason, int64_t n) {
     if (n > 0) summary.dropped[reason] = n;
+    summary.n_in += std::max<int64_t>(n, 0);
   };
   drop("human_facing", recorder.excluded);
   drop("missed", recorder.missed);
@@ -31,6 +31,8 @@ Summary summarise(const collect::ProxyCounts& proxy, const collect::RecorderCoun
                    {"n_upstream_failures", proxy.upstream_failures.load()},
                    {"n_upstream_broken", proxy.upstream_broken.load()},
                    {"n_clients_gone", proxy.clients_gone.load()},
+                   {"n_begun", recorder.begun.load()},
+                   {"n_spooled", recorder.spooled.load()},
                    {"n_failed", recorder.failed_calls.load()},
                    {"n_partial", recorder.partial.load()},
                    {"n_truncated", recorder.truncated.load()},
@@ -64,6 +66,9 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
       ->group(kGroup);
   sub.add_option("--upstream", flags.upstreams, "Provider to pass requests to; several by path: /PREFIX=URL")
       ->type_name("[/PREFIX=]URL")
+      ->group(kGroup);
+  sub.add_option("--admin", flags.admin, "HOST:PORT on this machine for /metrics (Prometheus) and /health")
+      ->type_name("ADDR")
       ->group(kGroup);
   sub.add_option("--ca", p.ca, "PEM file of authorities whose provider certificates are trusted; else the system's")
       ->check(CLI::ExistingFile)
@@ -123,6 +128,9 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
 Result<Summary> run_live(Context& context, LiveFlags flags) {
   collect::ProxyOptions options = std::move(flags.proxy);
   SLM_TRY(options.listen, http::parse_address(flags.listen));
+  if (!flags.admin.empty()) {
+    SLM_TRY(options.admin, http::parse_address(flags.admin));
+  }
   for (const std::string& text : flags.upstreams) {
     SLM_TRY(auto upstream, collect::parse_upstream(text));
     options.upstreams.push_back(std::move(upstream));
@@ -138,9 +146,13 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
   // Each connection from a client may need one to a provider.
   if (options.max_connections > (files - 64) / 2) options.max_connections = std::max<int64_t>(1, (files - 64) / 2);
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
+  const std::filesystem::path keys = context.globals.identity.empty()
+                                         ? store::default_keys_dir(store->opened_info().store_id)
+                                         : std::filesystem::path(context.globals.identity);
+  options.recorder.key_file = std::filesystem::is_directory(keys) ? keys / "collector.key" : keys;
   const bool durable = options.recorder.durability == collect::Durability::kDurable;
   SLM_TRY(const auto proxy, collect::Proxy::start(std::move(options), *store));
-  context.out->metrics({{"listening", fmt::format("{}", proxy->port())}}, true);
+  context.out->metrics({{"listening_port", proxy->port()}, {"admin_port", proxy->admin_port()}}, true);
   context.out->note(fmt::format("listening at port {}", proxy->port()));
   while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   context.out->note("ending: letting requests under way finish");
