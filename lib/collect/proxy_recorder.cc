@@ -1,6 +1,7 @@
 #include "collect/proxy_recorder.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -25,6 +26,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kRetry = std::chrono::milliseconds(500);
+// fast: what may wait for its commit is what the writer lately committed in this time; more holds new requests, never
+// longer than kMaxHold, and never any that is under way.
+constexpr double kBacklog_s = 0.05;
+constexpr int64_t kMinBacklog = 64;
+constexpr auto kMaxHold = std::chrono::milliseconds(250);
 
 int64_t size_of(const Exchange& exchange) {
   return static_cast<int64_t>(exchange.request.size() + exchange.response.size());
@@ -59,7 +65,7 @@ class RecorderImpl final : public Recorder {
                            marks_->spool_path().string()));
     }
     writer_ = std::thread([this] { write(); });
-    if (is_durable()) marker_ = std::thread([this] { mark(); });
+    releaser_ = std::thread([this] { release(); });
     return {};
   }
 
@@ -68,12 +74,15 @@ class RecorderImpl final : public Recorder {
   bool begin(std::function<void()> go) override {
     ++counts_.begun;
     marks_->begin();
-    if (!is_durable()) return true;
+    if (!is_durable() && (counts_.waiting < backlog_ || failing_)) return true;
     {
       const std::lock_guard lock(mark_mutex_);
-      waiting_marks_.push_back(std::move(go));
+      held_.push_back({std::move(go), Clock::now()});
     }
-    mark_wake_.notify_one();
+    if (is_durable())
+      mark_wake_.notify_one();
+    else
+      ++counts_.held;
     return false;
   }
 
@@ -93,7 +102,8 @@ class RecorderImpl final : public Recorder {
       first = queue_.empty();
       queue_.push_back(std::move(item));
     }
-    if (first) wake_.notify_one();
+    // A writer that gathers is woken once more when there is enough.
+    if (first || counts_.waiting == backlog_ / 2) wake_.notify_one();
   }
 
   const RecorderOptions& options() const override { return options_; }
@@ -108,7 +118,7 @@ class RecorderImpl final : public Recorder {
     wake_.notify_one();
     mark_wake_.notify_one();
     if (writer_.joinable()) writer_.join();
-    if (marker_.joinable()) marker_.join();
+    if (releaser_.joinable()) releaser_.join();
     return status_;
   }
 
@@ -133,23 +143,37 @@ class RecorderImpl final : public Recorder {
     return {};
   }
 
-  // Calls begun reach the disk together; then each goes on.
-  void mark() {
+  // durable: calls begun reach the disk together; then each goes on. fast: those held go on when fewer wait.
+  void release() {
     for (;;) {
-      std::vector<std::function<void()>> go;
+      std::vector<Held> go;
       {
         std::unique_lock lock(mark_mutex_);
-        mark_wake_.wait(lock, [this] { return stopping_ || !waiting_marks_.empty(); });
-        if (waiting_marks_.empty()) return;
-        go.swap(waiting_marks_);
+        const auto ready = [this] { return stopping_ || (is_durable() && !held_.empty()); };
+        if (is_durable())
+          mark_wake_.wait(lock, ready);
+        else
+          mark_wake_.wait_for(lock, std::chrono::milliseconds(10), ready);
+        if (stopping_ && held_.empty()) return;
+        size_t n = held_.size();
+        if (!is_durable() && !stopping_ && !failing_) {
+          n = static_cast<size_t>(std::clamp<int64_t>(backlog_ - counts_.waiting, 0, static_cast<int64_t>(n)));
+          while (n < held_.size() && Clock::now() - held_[n].since > kMaxHold) ++n;
+        }
+        const auto end = held_.begin() + static_cast<ptrdiff_t>(n);
+        go.assign(std::make_move_iterator(held_.begin()), std::make_move_iterator(end));
+        held_.erase(held_.begin(), end);
       }
-      if (auto synced = marks_->sync(); !synced && !mark_failed_.exchange(true)) log_warn(synced.error().message);
-      for (const auto& one : go) one();
+      if (is_durable())
+        if (auto synced = marks_->sync(); !synced && !mark_failed_.exchange(true)) log_warn(synced.error().message);
+      for (const Held& one : go) one.go();
     }
   }
 
   void write() {
-    // What is recorded mustn't slow what passes: a thread's priority is its own on Linux.
+    // What is recorded mustn't slow what passes: a thread's scheduling is its own on Linux.
+    const sched_param ordinary{};
+    sched_setscheduler(0, SCHED_OTHER, &ordinary);
     setpriority(PRIO_PROCESS, static_cast<id_t>(syscall(SYS_gettid)), 10);
     for (;;) {
       std::deque<Item> items;
@@ -161,13 +185,20 @@ class RecorderImpl final : public Recorder {
           wake_.wait_for(lock, kRetry, ready);
         else
           wake_.wait(lock, ready);
-        if (!is_durable() && !stopping_)
+        if (!is_durable() && !stopping_ && static_cast<int64_t>(queue_.size()) < backlog_ / 2)
           wake_.wait_for(lock, std::chrono::duration<double, std::milli>(options_.commit_ms),
-                         [this] { return stopping_; });
+                         [this] { return stopping_ || static_cast<int64_t>(queue_.size()) >= backlog_ / 2; });
         items.swap(queue_);
         last = stopping_;
       }
+      const auto begun = Clock::now();
+      const auto n = static_cast<double>(items.size());
       store_items(items, last);
+      const double s = std::chrono::duration<double>(Clock::now() - begun).count();
+      // Small batches say little: their cost is the commit's, not the calls'.
+      if (n >= static_cast<double>(kMinBacklog) && s > 0)
+        backlog_ =
+            std::max(kMinBacklog, static_cast<int64_t>(0.5 * static_cast<double>(backlog_) + 0.5 * kBacklog_s * n / s));
       if (!last) continue;
       const std::lock_guard lock(mutex_);
       if (!queue_.empty()) continue;
@@ -328,14 +359,19 @@ class RecorderImpl final : public Recorder {
   const RecorderOptions options_;
   RecorderCounts counts_;
   std::unique_ptr<Marks> marks_;
-  std::thread writer_, marker_;
+  std::thread writer_, releaser_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Item> queue_;
   bool stopping_ = false;  // under both mutexes
   std::mutex mark_mutex_;
   std::condition_variable mark_wake_;
-  std::vector<std::function<void()>> waiting_marks_;
+  struct Held {
+    std::function<void()> go;
+    Clock::time_point since;
+  };
+  std::vector<Held> held_;
+  std::atomic<int64_t> backlog_{1000};  // calls that may wait
   std::atomic<bool> failing_{false}, mark_failed_{false};
 
   // The writer's.

@@ -1,7 +1,9 @@
 // Records apart from the forwarding path: exchanges are queued, and one thread makes calls of them and commits them.
 //
 // durable: finish() calls back when the call is committed, and begin() when its mark is on the disk.
-// fast:    committed at most 100 ms later; marks survive the end of the process, not of the machine.
+// fast:    committed at most 100 ms later; marks survive the end of the process, not of the machine. When calls end
+// faster
+//          than they can be committed, new requests are held (at most 250 ms each); nothing is dropped for it.
 // A call that is begun is finished: stored, spooled or counted as missed. What was begun and never finished because the
 // process was killed is reported by the next start (proxy_marks.h).
 // Memory: bodies being recorded and waiting, at most max_bytes over all calls.
@@ -38,7 +40,7 @@ struct RecorderOptions {
 
 struct RecorderCounts {
   std::atomic<int64_t> begun{0}, stored{0}, missed{0}, spooled{0}, excluded{0}, failed_calls{0}, partial{0},
-      truncated{0}, undecoded{0}, commits{0}, commit_errors{0}, waiting{0}, waiting_bytes{0}, lost_before{0};
+      truncated{0}, undecoded{0}, commits{0}, commit_errors{0}, waiting{0}, waiting_bytes{0}, held{0}, lost_before{0};
   std::atomic<int64_t> commit_us_sum{0}, commit_us_max{0};  // from the end of a call to its commit, durable only
 };
 
