@@ -112,7 +112,7 @@ class MockConnection : public std::enable_shared_from_this<MockConnection> {
                                  ? "data: [DONE]\n\n"
                                  : fmt::format(
                                        "data: {{\"id\":\"b\",\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"word "
-                                       "\"}}}}],\"sent\":{:020}}}\n\n",
+                                       "\"}}}}],\"sent\":\"{:020}\"}}\n\n",
                                        now_ns());
     write(fmt::format("{:x}\r\n{}\r\n{}", data.size(), data, last ? "0\r\n\r\n" : ""),
           [self = shared_from_this(), this, last] {
@@ -211,10 +211,10 @@ class Request : public std::enable_shared_from_this<Request> {
         if (*taken == 0) break;
       }
       for (size_t at;
-           stream_ && (at = body_.find("\"sent\":", looked_)) != std::string::npos && at + 27 <= body_.size();) {
-        load_.chunk_delay.us.push_back(static_cast<double>(now - std::strtoll(body_.c_str() + at + 7, nullptr, 10)) /
+           stream_ && (at = body_.find("\"sent\":\"", looked_)) != std::string::npos && at + 28 <= body_.size();) {
+        load_.chunk_delay.us.push_back(static_cast<double>(now - std::strtoll(body_.c_str() + at + 8, nullptr, 10)) /
                                        1e3);
-        looked_ = at + 27;
+        looked_ = at + 28;
         ++n_chunks_;
       }
       if (!parser_.done()) return read();
@@ -283,7 +283,7 @@ int run_load(uint16_t port, std::map<std::string, double> args) {
   for (int64_t i = 0; i < n; ++i) {
     const int64_t due = begin + static_cast<int64_t>(static_cast<double>(i) / rate * 1e9);
     if (const int64_t wait = due - now_ns(); wait > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(wait));
-    load.loop.post([&load] { std::make_shared<Request>(load, false, now_ns())->start(); });
+    load.loop.post([&load, due] { std::make_shared<Request>(load, false, due)->start(); });
   }
   if (n == 0) std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   std::this_thread::sleep_for(std::chrono::milliseconds(500));

@@ -143,8 +143,8 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
   options.recorder.max_bytes = flags.memory_mb << 20;
   options.n_threads = context.globals.threads > 0 ? context.globals.threads : 1;
   const int64_t files = http::raise_file_limit();
-  // Each connection from a client may need one to a provider.
-  if (options.max_connections > (files - 64) / 2) options.max_connections = std::max<int64_t>(1, (files - 64) / 2);
+  // A request under way needs a connection to a provider too; most clients' connections are idle.
+  options.max_connections = std::max<int64_t>(1, std::min(options.max_connections, files / 4 * 3));
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
   const std::filesystem::path keys = context.globals.identity.empty()
                                          ? store::default_keys_dir(store->opened_info().store_id)
