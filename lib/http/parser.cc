@@ -122,6 +122,8 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
           error_code ec;
           taken += r.put(boost::asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
           if (ec == bh::error::need_more) {
+            // All of the head is there (see above): what the reader misses in it won't come.
+            if (!r.has_head) return impl_->refuse({400, "the message isn't well-formed HTTP/1.1"});
             // A chunk's line, or trailers, without end.
             if (bytes.size() - taken > kMaxLineBytes) return impl_->refuse({400, "a chunk's line is too long"});
             break;

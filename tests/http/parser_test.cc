@@ -133,6 +133,7 @@ TEST(Parser, RefusesWhatASmugglerWouldSend) {
   EXPECT_EQ(refused("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505);
   EXPECT_EQ(refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 505);
   EXPECT_EQ(refused("nonsense\r\n\r\n"), 400);
+  EXPECT_EQ(refused("200 OKnnectX: ,1\r\n\r\nab/"), 400) << "a first line that is too short for a version";
 }
 
 TEST(Parser, RefusesALargeHeadBeforeItIsOver) {

@@ -66,6 +66,7 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
       ->group(kGroup);
   sub.add_option("--upstream", flags.upstreams, "Provider to pass requests to; several by path: /PREFIX=URL")
       ->type_name("[/PREFIX=]URL")
+      ->allow_extra_args(false)  // once each: what follows isn't another
       ->group(kGroup);
   sub.add_option("--admin", flags.admin, "HOST:PORT on this machine for /metrics (Prometheus) and /health")
       ->type_name("ADDR")
@@ -91,6 +92,7 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
   sub.add_option("--source-header", p.source_header, "Request header that names the source")->group(kGroup);
   sub.add_option("--human-facing", p.human_routes, "Path prefix whose calls speak to humans: passed, never recorded")
       ->type_name("/PREFIX")
+      ->allow_extra_args(false)
       ->group(kGroup);
   sub.add_option(
          "--durability", p.recorder.durability,
