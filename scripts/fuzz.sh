@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-0}; [ $# -gt 0 ] && shift
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects frames rules detector template tokenizer safetensors gguf config grammar calls)
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects sse http recording frames rules detector template tokenizer safetensors gguf config grammar calls)
 command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
 scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -13,6 +13,11 @@ export UBSAN_OPTIONS=print_stacktrace=1
 seeds() {  # seeds TARGET FOLDER
   case $1 in
     dialects) for f in tests/data/call/*; do head -c 20000 "$f" >"$2/${f##*/}"; done ;;
+    sse) printf 'xevent: a\ndata: b\ndata: c\n\n: d\r\ndata\r\r' >"$2/stream" ;;
+    http)
+      printf 'xPOST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n' >"$2/chunked"
+      printf 'xHTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: X\r\nX: 1\r\n\r\nabc' >"$2/length" ;;
+    recording) cp tests/data/recording/* "$2/" ;;
     rules) cp pipelines/quickstart/rules.toml "$2/" ;;
     detector) head -c 3000 pipelines/quickstart/sample/calls-0.jsonl >"$2/calls" ;;
     template) cp pipelines/quickstart/base-model/chat_template.jinja "$2/" ;;

@@ -54,6 +54,13 @@ std::string_view parse_messages(json::value& record, CallSink& sink);
 int sniff_tau_bench(const json::value& record);
 std::string_view parse_tau_bench(json::value& record, CallSink& sink);
 
+// Of {request, response} as they passed; recording.h uses them.
+std::string_view parse_openai_responses(json::value& record, CallSink& sink);
+std::string_view parse_anthropic(json::value& record, CallSink& sink);
+std::string_view parse_openai_embeddings(json::value& record, CallSink& sink);
+// What a dialect does last: why it failed, whether it speaks to a human, its place in its session by the turns before.
+void finish_call(LoggedCall& logged);
+
 // A conversation's turns each carry the messages before them, which grows with the square of its length. A record that
 // would unfold into more than this is refused ("conversation_too_long").
 inline constexpr uint64_t kMaxUnfoldedBytes = uint64_t{1} << 30;

@@ -6,6 +6,7 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
+#include "commands/collect_live.h"
 #include "commands/store.h"
 
 namespace slm::cli {
@@ -15,6 +16,7 @@ struct CollectFlags {
   std::vector<std::string> paths;
   collect::ImportOptions import;
   bool dry_run = false;
+  LiveFlags live;
 };
 
 std::string formats_help() {
@@ -111,6 +113,17 @@ Summary summarise(const collect::Report& report, const CollectFlags& flags) {
 }
 
 Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
+  if (!flags.live.listen.empty()) {
+    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty())
+      return fail(ErrorCode::kUsage, "--listen records what passes; it goes with no files, --format or --dry-run");
+    LiveFlags live = flags.live;
+    live.proxy.recorder.no_hci = flags.import.no_hci;
+    return run_live(context, std::move(live));
+  }
+  if (!flags.live.upstreams.empty()) return fail(ErrorCode::kUsage, "--upstream goes with --listen");
+  if (flags.paths.empty())
+    return fail(ErrorCode::kUsage, "paths: nothing to collect",
+                "slmconv collect LOG.jsonl, or slmconv collect --listen ADDR --upstream URL");
   std::unique_ptr<store::Store> store;
   if (!flags.dry_run) {
     if (context.globals.store.empty())
@@ -127,14 +140,13 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
 }  // namespace
 
 void add_collect(CLI::App& app, Context& context) {
-  auto* sub =
-      app.add_subcommand("collect", "S1: store logged calls from files, sealed and with their sources anonymised");
+  auto* sub = app.add_subcommand(
+      "collect", "S1: store logged calls, from files or as they pass, sealed and with their sources anonymised");
   auto flags = std::make_shared<CollectFlags>();
   auto& import = flags->import;
   sub->add_option("paths", flags->paths,
                   "Log files, folders (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
-      ->type_name("PATH")
-      ->required();
+      ->type_name("PATH");
   sub->add_option("--format", import.format, formats_help())->type_name("DIALECT");
   sub->add_flag("--no-hci", import.no_hci, "Leave out calls whose answer speaks to a human");
   sub->add_flag("--dry-run", flags->dry_run, "Say what the log holds and store nothing; needs no store");
@@ -144,11 +156,13 @@ void add_collect(CLI::App& app, Context& context) {
       ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
   sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  add_live_flags(*sub, flags->live);
   sub->footer(
       "Examples:\n"
       "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
       "  slmconv --store store collect --no-hci logs/\n"
-      "  gzip -dc log.jsonl.gz | slmconv --store store collect -");
+      "  gzip -dc log.jsonl.gz | slmconv --store store collect -\n"
+      "  slmconv --store store collect --listen 127.0.0.1:8080 --upstream https://api.openai.com");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 
