@@ -132,10 +132,10 @@ void add_collect(CLI::App& app, Context& context) {
   auto flags = std::make_shared<CollectFlags>();
   auto& import = flags->import;
   sub->add_option("paths", flags->paths,
-                  "Log files, folders (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
+                  "Log files, plain, .gz or .zst, folders of them (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
       ->type_name("PATH")
       ->required();
-  sub->add_option("--format", import.format, formats_help())->type_name("DIALECT");
+  sub->add_option("--dialect,--format", import.format, formats_help())->type_name("DIALECT");
   sub->add_flag("--no-hci", import.no_hci, "Leave out calls whose answer speaks to a human");
   sub->add_flag("--dry-run", flags->dry_run, "Say what the log holds and store nothing; needs no store");
   sub->add_option("--max-skipped", import.max_skipped, "Share of unreadable records above which the exit code is 3")
@@ -148,7 +148,8 @@ void add_collect(CLI::App& app, Context& context) {
       "Examples:\n"
       "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
       "  slmconv --store store collect --no-hci logs/\n"
-      "  gzip -dc log.jsonl.gz | slmconv --store store collect -");
+      "  slmconv --store store collect traces.json.gz --dialect otlp\n"
+      "  xz -dc log.jsonl.xz | slmconv --store store collect -");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 
