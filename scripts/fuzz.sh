@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-0}; [ $# -gt 0 ] && shift
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects otlp compressed frames rules detector template tokenizer safetensors gguf config)
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects otlp compressed sse http recording frames rules detector template tokenizer safetensors gguf config)
 command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
 scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -15,6 +15,11 @@ seeds() {  # seeds TARGET FOLDER
     dialects) for f in tests/data/call/*; do head -c 20000 "$f" >"$2/${f##*/}"; done ;;
     otlp) cp tests/data/otlp/*.pb "$2/" ;;
     compressed) gzip -c tests/data/call/messages.jsonl >"$2/gzip"; printf '\x28\xb5\x2f\xfd\x00\x00\x19\x00\x00{}\n' >"$2/zstd" ;;
+    sse) printf 'xevent: a\ndata: b\ndata: c\n\n: d\r\ndata\r\r' >"$2/stream" ;;
+    http)
+      printf 'xPOST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n' >"$2/chunked"
+      printf 'xHTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: X\r\nX: 1\r\n\r\nabc' >"$2/length" ;;
+    recording) cp tests/data/recording/* "$2/" ;;
     rules) cp pipelines/quickstart/rules.toml "$2/" ;;
     detector) head -c 3000 pipelines/quickstart/sample/calls-0.jsonl >"$2/calls" ;;
     template) cp pipelines/quickstart/base-model/chat_template.jinja "$2/" ;;

@@ -12,7 +12,8 @@ namespace {
 
 std::vector<std::string> good_records() {
   auto records = lines_of("tests/data/call/openai_chat.jsonl");
-  for (const auto* name : {"messages", "otlp", "litellm", "langfuse", "sharegpt", "openai_stored"})
+  for (const auto* name : {"messages", "otlp", "litellm", "langfuse", "sharegpt", "openai_stored", "anthropic",
+                           "openai_responses", "transcript"})
     for (auto& line : lines_of(fmt::format("tests/data/call/{}.jsonl", name))) records.push_back(std::move(line));
   const auto text = read_file(std::string(SLM_SOURCE_DIR) + "/tests/data/call/tau_bench.json");
   const json::value log = json_of(text.value_or("[]"));

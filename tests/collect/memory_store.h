@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <map>
 #include <set>
 
@@ -11,12 +12,31 @@
 
 namespace slm::collect {
 
+// An atomic that can be copied, so that a store can be made anew.
+template <class T>
+class Shared {
+ public:
+  Shared(T value = {}) : value_(value) {}
+  Shared(const Shared& other) : value_(other.value_.load()) {}
+  Shared& operator=(const Shared& other) {
+    value_ = other.value_.load();
+    return *this;
+  }
+  operator T() const { return value_; }
+  void operator+=(T n) { value_ += n; }
+
+ private:
+  std::atomic<T> value_;
+};
+
 class MemoryStore final : public store::Store {
  public:
   std::vector<store::NewCall> calls;  // committed
   std::set<store::Tag> tags;
   std::set<store::Tag> meanwhile;  // what another import commits while this one runs: seen when a batch is
-  bool fail_adds = false;
+  Shared<bool> fail_adds = false;
+  void set_dir(std::filesystem::path dir) { dir_ = std::move(dir); }
+  int n_committed() const { return n_committed_; }
 
   const std::filesystem::path& dir() const override { return dir_; }
   store::Role role() const override { return store::Role::kCollector; }
@@ -70,6 +90,7 @@ class MemoryStore final : public store::Store {
       n_added_ -= known;
       n_known_ += known;
       for (auto& call : pending_) store_.calls.push_back(std::move(call));
+      store_.n_committed_ += static_cast<int>(pending_.size());
       pending_.clear();
       return {};
     }
@@ -83,6 +104,7 @@ class MemoryStore final : public store::Store {
     int64_t n_added_ = 0, n_known_ = 0;
   };
 
+  Shared<int> n_committed_ = 0;
   std::filesystem::path dir_ = "/nowhere";
   store::Info info_;
 };

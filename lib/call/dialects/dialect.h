@@ -67,6 +67,12 @@ int sniff_messages(const json::value& record);
 std::string_view parse_messages(json::value& record, CallSink& sink);
 int sniff_tau_bench(const json::value& record);
 std::string_view parse_tau_bench(json::value& record, CallSink& sink);
+int sniff_anthropic(const json::value& record);
+std::string_view parse_anthropic_file(json::value& record, CallSink& sink);
+int sniff_openai_responses(const json::value& record);
+std::string_view parse_openai_responses_file(json::value& record, CallSink& sink);
+int sniff_transcript(const json::value& record);
+std::string_view parse_transcript(json::value& record, CallSink& sink);
 int sniff_sharegpt(const json::value& record);
 std::string_view parse_sharegpt(json::value& record, CallSink& sink);
 int sniff_litellm(const json::value& record);
@@ -80,6 +86,13 @@ std::unique_ptr<RecordJoiner> join_langfuse();
 int sniff_openai_stored(const json::value& record);
 std::string_view parse_openai_stored(json::value& record, CallSink& sink);
 std::unique_ptr<RecordJoiner> join_openai_stored();
+
+// Of {request, response} as they passed; recording.h uses them.
+std::string_view parse_openai_responses(json::value& record, CallSink& sink);
+std::string_view parse_anthropic(json::value& record, CallSink& sink);
+std::string_view parse_openai_embeddings(json::value& record, CallSink& sink);
+// What a dialect does last: why it failed, whether it speaks to a human, its place in its session by the turns before.
+void finish_call(LoggedCall& logged);
 
 // A conversation's turns each carry the messages before them, which grows with the square of its length. A record that
 // would unfold into more than this is refused ("conversation_too_long").

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "call/ascii.h"
+#include "call/dialects/dialect.h"
 
 namespace slm::dialects {
 
@@ -188,6 +189,18 @@ bool is_human_facing(const Exchange& exchange) {
   const std::string_view text = trim(content);
   if (text.empty() || wants_json(exchange.params) || is_structured(text) || is_label(text)) return false;
   return exchange.conversation;
+}
+
+void finish_call(LoggedCall& logged) {
+  Call& call = logged.call;
+  logged.failure = failure_of(call.body);
+  call.meta.flags.failed = !logged.failure.empty();
+  call.meta.flags.truncated = logged.failure == "length";
+  call.meta.seq = std::count_if(call.body.messages.begin(), call.body.messages.end(), [](const json::value& message) {
+    return message.is_object() && get_string(message.get_object(), "role") == "assistant";
+  });
+  call.meta.flags.hci = is_human_facing(
+      {std::nullopt, call.meta.site, is_conversation(call.body.messages), &call.body.params, answer_of(call.body)});
 }
 
 }  // namespace slm::dialects

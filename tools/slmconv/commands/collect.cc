@@ -6,6 +6,8 @@
 
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
+#include "commands/collect_live.h"
+#include "commands/collect_otlp.h"
 #include "commands/store.h"
 
 namespace slm::cli {
@@ -15,6 +17,9 @@ struct CollectFlags {
   std::vector<std::string> paths;
   collect::ImportOptions import;
   bool dry_run = false;
+  LiveFlags live;
+  std::string otlp;  // address
+  double otlp_hold_s = 30;
 };
 
 std::string formats_help() {
@@ -111,6 +116,31 @@ Summary summarise(const collect::Report& report, const CollectFlags& flags) {
 }
 
 Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
+  if (!flags.otlp.empty()) {
+    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty() || !flags.live.listen.empty() ||
+        !flags.live.upstreams.empty())
+      return fail(ErrorCode::kUsage,
+                  "--otlp receives; it goes with no files, --dialect, --dry-run, --listen or --upstream");
+    collect::OtlpOptions options;
+    options.certificate = flags.live.proxy.certificate;
+    options.key = flags.live.proxy.key;
+    options.client_ca = flags.live.proxy.client_ca;
+    options.token_file = flags.live.proxy.token_file;
+    options.no_hci = flags.import.no_hci;
+    options.hold_s = flags.otlp_hold_s;
+    return run_otlp(context, flags.otlp, std::move(options));
+  }
+  if (!flags.live.listen.empty()) {
+    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty())
+      return fail(ErrorCode::kUsage, "--listen records what passes; it goes with no files, --format or --dry-run");
+    LiveFlags live = flags.live;
+    live.proxy.recorder.no_hci = flags.import.no_hci;
+    return run_live(context, std::move(live));
+  }
+  if (!flags.live.upstreams.empty()) return fail(ErrorCode::kUsage, "--upstream goes with --listen");
+  if (flags.paths.empty())
+    return fail(ErrorCode::kUsage, "paths: nothing to collect",
+                "slmconv collect LOG.jsonl, or slmconv collect --listen ADDR --upstream URL");
   std::unique_ptr<store::Store> store;
   if (!flags.dry_run) {
     if (context.globals.store.empty())
@@ -127,14 +157,14 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
 }  // namespace
 
 void add_collect(CLI::App& app, Context& context) {
-  auto* sub =
-      app.add_subcommand("collect", "S1: store logged calls from files, sealed and with their sources anonymised");
+  auto* sub = app.add_subcommand(
+      "collect", "S1: store logged calls, from files or as they pass, sealed and with their sources anonymised");
   auto flags = std::make_shared<CollectFlags>();
   auto& import = flags->import;
-  sub->add_option("paths", flags->paths,
-                  "Log files, plain, .gz or .zst, folders of them (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
-      ->type_name("PATH")
-      ->required();
+  sub->add_option(
+         "paths", flags->paths,
+         "Log files, plain, .gz or .zst, folders of them (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
+      ->type_name("PATH");
   sub->add_option("--dialect,--format", import.format, formats_help())->type_name("DIALECT");
   sub->add_flag("--no-hci", import.no_hci, "Leave out calls whose answer speaks to a human");
   sub->add_flag("--dry-run", flags->dry_run, "Say what the log holds and store nothing; needs no store");
@@ -144,12 +174,21 @@ void add_collect(CLI::App& app, Context& context) {
       ->check(CLI::Range(uint64_t{1024}, uint64_t{1} << 32));
   sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  add_live_flags(*sub, flags->live);
+  sub->add_option("--otlp", flags->otlp, "Receive OTLP/HTTP (POST /v1/traces, /v1/logs): HOST:PORT, customarily 4318")
+      ->type_name("ADDR")
+      ->group("Live capture");
+  sub->add_option("--otlp-hold", flags->otlp_hold_s, "Seconds that a trace waits for its spans and log records")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->group("Live capture");
   sub->footer(
       "Examples:\n"
       "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
       "  slmconv --store store collect --no-hci logs/\n"
       "  slmconv --store store collect traces.json.gz --dialect otlp\n"
-      "  xz -dc log.jsonl.xz | slmconv --store store collect -");
+      "  xz -dc log.jsonl.xz | slmconv --store store collect -\n"
+      "  slmconv --store store collect --listen 127.0.0.1:8080 --upstream https://api.openai.com\n"
+      "  slmconv --store store collect --otlp 127.0.0.1:4318");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 
