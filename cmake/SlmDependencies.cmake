@@ -17,6 +17,7 @@ pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)
 find_path(SLM_CLI11_DIR CLI/CLI.hpp REQUIRED)
 find_path(SLM_EXPECTED_DIR tl/expected.hpp REQUIRED)
+find_path(SLM_PROTOZERO_DIR protozero/pbf_reader.hpp REQUIRED)
 find_path(SLM_TOMLPP_DIR toml++/toml.h REQUIRED)
 find_path(SLM_VALIJSON_DIR valijson/validator.hpp REQUIRED)
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-0}; [ $# -gt 0 ] && shift
-targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects sse http recording frames rules detector template tokenizer safetensors gguf config grammar calls)
+targets=("$@"); [ ${#targets[@]} -gt 0 ] || targets=(dialects otlp compressed sse http recording frames rules detector template tokenizer safetensors gguf config grammar calls)
 command -v clang++-14 >/dev/null || { echo "fuzz: clang++-14 is missing: scripts/setup.sh --dev" >&2; exit 2; }
 scripts/build.sh fuzz "${targets[@]/%/_fuzz}"
 export UBSAN_OPTIONS=print_stacktrace=1
@@ -13,6 +13,8 @@ export UBSAN_OPTIONS=print_stacktrace=1
 seeds() {  # seeds TARGET FOLDER
   case $1 in
     dialects) for f in tests/data/call/*; do head -c 20000 "$f" >"$2/${f##*/}"; done ;;
+    otlp) cp tests/data/otlp/*.pb "$2/" ;;
+    compressed) gzip -c tests/data/call/messages.jsonl >"$2/gzip"; printf '\x28\xb5\x2f\xfd\x00\x00\x19\x00\x00{}\n' >"$2/zstd" ;;
     sse) printf 'xevent: a\ndata: b\ndata: c\n\n: d\r\ndata\r\r' >"$2/stream" ;;
     http)
       printf 'xPOST /v1/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: 1\r\n\r\n' >"$2/chunked"

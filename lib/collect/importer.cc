@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "call/dialects/dialect.h"
-#include "collect/occurrences.h"
+#include "collect/call_writer.h"
+#include "collect/compressed.h"
 #include "core/utf8.h"
 #include "schema/json.h"
 
@@ -18,7 +18,6 @@ namespace {
 using dialects::Dialect;
 using dialects::LoggedCall;
 
-constexpr std::string_view kWeightZero = "weight_0";
 // A stored body is a few levels deeper than the record it came from, and must stay within parse_json's own bound, which
 // every reader of it uses.
 constexpr unsigned kMaxDepth = 96;
@@ -41,24 +40,28 @@ class Importer final : public dialects::CallSink {
   Result<Report> run(const std::vector<Input>& inputs);
 
   bool call(const LoggedCall& logged) override;
-  void skip(std::string_view reason) override { count_drop(reason); }
+  void skip(std::string_view reason) override {
+    report_.n_excluded += 1;
+    count_drop(reason);
+  }
 
  private:
   Status read_input(const Input& input);
+  Status read_records(const Input& input, DecodedSource& source);
+  void finish_joined();
   void read_record(const Input& input, const RecordReader::Record& record);
   void read_value(const Input& input, int64_t line, json::value& value);
   void bad_record(const Input& input, int64_t line, std::string_view reason, std::string_view detail = {});
   void count_drop(std::string_view reason) { report_.dropped[std::string(reason)] += 1; }
   void count_call(const LoggedCall& logged);
-  Status store_call(const LoggedCall& logged);
 
   const ImportOptions& options_;
   const ImportTools& tools_;
   Progress& progress_;
   const Dialect* forced_ = nullptr;
-  const Dialect* dialect_ = nullptr;  // of the record being read
-  std::unique_ptr<store::Appender> appender_;
-  Occurrences occurrences_;
+  const Dialect* dialect_ = nullptr;                                           // of the record being read
+  std::map<const Dialect*, std::unique_ptr<dialects::RecordJoiner>> joiners_;  // of the input being read
+  std::unique_ptr<CallWriter> writer_;
   Report report_;
   Status status_;  // what stopped call()
 };
@@ -73,7 +76,7 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
     }
   }
   if (tools_.store != nullptr) {
-    SLM_TRY(appender_, tools_.store->append(store::Store::Space::kRaw, {.batch_calls = options_.batch_calls}));
+    SLM_TRY(writer_, CallWriter::open(*tools_.store, {.batch_calls = options_.batch_calls}));
   }
   uint64_t total = 0;
   for (const auto& input : inputs) total += input.n_bytes;
@@ -84,21 +87,23 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
     if (!status) break;
   }
   // What was read before an interruption or a damaged disk is good; after an error of the store it isn't asked again.
-  if (appender_ != nullptr && status_) {
-    if (auto flushed = appender_->flush(); !flushed) status = std::move(flushed);
+  if (writer_ != nullptr && status_) {
+    if (auto flushed = writer_->flush(); !flushed) status = std::move(flushed);
   }
   // Only now is known what another import stored meanwhile.
-  if (appender_ != nullptr) {
-    report_.n_added = appender_->n_added();
-    if (appender_->n_known() > 0) report_.dropped["already_stored"] = appender_->n_known();
-    if (appender_->n_erased() > 0) report_.dropped["erased_source"] = appender_->n_erased();
+  if (writer_ != nullptr) {
+    report_.n_added = writer_->n_added();
+    if (writer_->n_known() > 0) report_.dropped["already_stored"] = writer_->n_known();
+    if (writer_->n_erased() > 0) report_.dropped["erased_source"] = writer_->n_erased();
   }
   progress_.finish();
   if (!status && status.error().code == ErrorCode::kInterrupted)
     return fail(ErrorCode::kInterrupted,
                 fmt::format("interrupted after {} records; {} calls were stored and stay", report_.n_records,
-                            appender_ != nullptr ? appender_->n_added() : 0),
+                            writer_ != nullptr ? writer_->n_added() : 0),
                 "give the same command again: what is stored is passed over");
+  if (!status && status_ && writer_ != nullptr && writer_->n_added() > 0)
+    status.error().message += fmt::format("; {} calls read before were stored and stay", writer_->n_added());
   SLM_CHECK(std::move(status));
 
   if (report_.n_bad > options_.n_warnings)
@@ -128,25 +133,36 @@ Status Importer::read_input(const Input& input) {
   } else {
     SLM_TRY(source, open_file_source(input.path));
   }
+  const bool is_file = !input.path.empty();
+  SLM_TRY(const auto decoded,
+          decode_source(std::move(source), is_file ? input.name : "standard input", input.path.string()));
   report_.n_files += 1;
-  occurrences_.clear();
-  RecordReader reader(*source, options_.max_record_bytes);
-  SLM_TRY(const Compression* const compression, reader.compression());
-  if (compression != nullptr) {
-    const bool is_file = !input.path.empty();
-    return fail(
-        ErrorCode::kBadInput,
-        fmt::format("{} is {}-compressed; decompress it first", is_file ? input.name : "standard input",
-                    compression->name),
-        fmt::format("{}{}{} | slmconv collect -", compression->command, is_file ? " " : "", input.path.string()));
+  if (writer_ != nullptr) writer_->begin_input();
+  joiners_.clear();
+  Status status = read_records(input, *decoded);
+  // What was read of a file that is cut or damaged is good.
+  if (status_ && !interrupted()) finish_joined();
+  return status_ ? status : status_;
+}
+
+void Importer::finish_joined() {
+  for (const auto& dialect : dialects::all()) {
+    const auto joiner = joiners_.find(&dialect);
+    if (joiner == joiners_.end()) continue;
+    dialect_ = &dialect;
+    joiner->second->finish(*this);
   }
+}
+
+Status Importer::read_records(const Input& input, DecodedSource& source) {
+  RecordReader reader(source, options_.max_record_bytes);
   const uint64_t bytes_before = report_.n_bytes;
   RecordReader::Record record;
   for (;;) {
     auto more = reader.next(record);
     // Standard input ends at a signal: what it ended in is no record.
     if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted");
-    report_.n_bytes = bytes_before + reader.n_bytes_read();
+    report_.n_bytes = bytes_before + source.n_bytes_in();
     if (!more) return fail(std::move(more).error());
     if (!*more) return {};
     report_.n_records += 1;
@@ -188,7 +204,14 @@ void Importer::read_value(const Input& input, int64_t line, json::value& value) 
     bad_record(input, line, "unknown_format", "no known dialect; --format forces one");
     return;
   }
-  const std::string_view reason = dialect_->parse(value, *this);
+  std::string_view reason;
+  if (dialect_->joiner != nullptr) {
+    auto& joiner = joiners_[dialect_];
+    if (joiner == nullptr) joiner = dialect_->joiner();
+    reason = joiner->add(value, *this);
+  } else {
+    reason = dialect_->parse(value, *this);
+  }
   if (!reason.empty()) bad_record(input, line, reason, fmt::format("as {}", dialect_->name));
 }
 
@@ -209,7 +232,7 @@ bool Importer::call(const LoggedCall& logged) {
   if (tools_.store == nullptr)
     report_.n_added += 1;
   else
-    status_ = store_call(logged);
+    status_ = writer_->add(logged);
   return status_.has_value() && !interrupted();
 }
 
@@ -229,42 +252,7 @@ void Importer::count_call(const LoggedCall& logged) {
   }
 }
 
-Status Importer::store_call(const LoggedCall& logged) {
-  const store::Store& store = *tools_.store;
-  const CallBody& body = logged.call.body;
-  CallMeta meta = logged.call.meta;
-
-  const std::string content = canonical_text(body);
-  SLM_TRY(store::Tag tag, store.content_tag(content, meta.time_ms, 0));
-  uint64_t key = 0;
-  std::memcpy(&key, tag.data(), sizeof key);
-  if (const uint64_t occurrence = occurrences_.count(key); occurrence > 0) {
-    SLM_TRY(tag, store.content_tag(content, meta.time_ms, occurrence));
-  }
-
-  SLM_TRY(meta.id, store.new_call_id(tag));
-  store::NewCall call;
-  call.id = meta.id;
-  call.tag = tag;
-  call.source = meta.source;
-  for (std::string* name : {&meta.session, &meta.group})
-    if (!name->empty()) {
-      SLM_TRY(*name, store.pseudonym("ses", *name));
-    }
-  if (!meta.source.empty()) {
-    SLM_TRY(meta.source, store.pseudonym("src", meta.source));
-  }
-  call.meta = json::serialize(to_json(meta));
-  call.body = json::serialize(to_json(body));
-  return appender_->add(std::move(call)).map([](bool) {});
-}
-
 }  // namespace
-
-int64_t Report::excluded() const {
-  const auto it = dropped.find(std::string(kWeightZero));
-  return it == dropped.end() ? 0 : it->second;
-}
 
 Result<Report> import_logs(const std::vector<Input>& inputs, const ImportOptions& options, const ImportTools& tools) {
   return Importer(options, tools).run(inputs);

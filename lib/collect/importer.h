@@ -1,4 +1,4 @@
-// S1: logged calls from files into the sealed store.
+// S1: logged calls from files, plain or compressed, into the sealed store.
 //
 // A record (a line, an element) is read by the dialect that knows it and gives one or more calls; a line that is a list
 // no dialect knows is a list of records. Before a call is handed to the store its source and session become pseudonyms;
@@ -6,8 +6,10 @@
 // file stay two. A record that can't be read (not JSON, or more than 96 levels deep) is counted with its reason and
 // never ends the import.
 // Units: times in ms since the epoch; bytes of the input as it lies on disk.
-// Memory: flat, but for 12 to 25 bytes per call of the file being read (occurrences.h).
-// Errors: kBadInput (a compressed file, nothing readable), kUsage (no such path, unknown format), kInterrupted
+// Memory: flat, but for 12 to 25 bytes per call of the file being read (occurrences.h), and what a dialect that joins
+//   records holds back (RecordJoiner).
+// Errors: kBadInput (a compressed file that is damaged or cut: what was read of it is committed; nothing readable),
+// kUsage (no such path, unknown format), kInterrupted
 //   (what was read is committed), kIo, and what the store returns. Too many unreadable records are no error here:
 //   Report::too_many_skipped.
 // Threads: one.
@@ -56,9 +58,10 @@ struct Report {
   std::map<std::string, Tally> dialects, sites, models;  // at most kMaxTallies names each, the rest as "(others)"
   std::optional<int64_t> first_ms, last_ms;
   bool too_many_skipped = false;
+  int64_t n_excluded =
+      0;  // what the format itself leaves out: turns of weight 0, spans that are no calls or hold no text
 
-  int64_t n_in() const { return n_calls + n_bad + excluded(); }  // = n_added + Σ dropped
-  int64_t excluded() const;                                      // turns that the format itself leaves out
+  int64_t n_in() const { return n_calls + n_bad + n_excluded; }  // = n_added + Σ dropped
 };
 inline constexpr size_t kMaxTallies = 1000;
 

@@ -12,8 +12,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_log_name(const fs::path& path) {
-  const auto extension = path.extension().string();
+bool is_log_name(fs::path path) {
+  auto extension = path.extension().string();
+  if (extension == ".gz" || extension == ".zst") extension = path.replace_extension().extension().string();
   return extension == ".json" || extension == ".jsonl" || extension == ".ndjson";
 }
 
@@ -28,7 +29,8 @@ Status list_folder(const fs::path& dir, std::vector<fs::path>& out) {
   if (ec) return fail(ErrorCode::kIo, fmt::format("{}: {}", dir.string(), ec.message()));
   if (found.empty())
     return fail(ErrorCode::kBadInput,
-                fmt::format("{}: no *.json, *.jsonl or *.ndjson file in this folder", dir.string()));
+                fmt::format("{}: no *.json, *.jsonl or *.ndjson file (or one with .gz or .zst behind) in this folder",
+                            dir.string()));
   std::sort(found.begin(), found.end());
   out.insert(out.end(), found.begin(), found.end());
   return {};

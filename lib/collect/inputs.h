@@ -16,8 +16,8 @@ struct Input {
   std::filesystem::path path;  // empty for standard input
   uint64_t n_bytes = 0;        // 0: not known
 };
-// Folders give their *.json, *.jsonl and *.ndjson files, recursively, in order of name (links to folders aren't
-// followed). A file that is named twice is taken once.
+// Folders give their *.json, *.jsonl and *.ndjson files, also with .gz or .zst behind, recursively, in order of name
+// (links to folders aren't followed). A file that is named twice is taken once.
 Result<std::vector<Input>> expand_inputs(const std::vector<std::string>& paths);
 
 }  // namespace slm::collect

@@ -66,21 +66,6 @@ Result<std::unique_ptr<ByteSource>> open_file_source(const std::filesystem::path
 
 std::unique_ptr<ByteSource> stream_source(std::istream& in) { return std::make_unique<StreamSource>(in); }
 
-// RFC 1952, RFC 8878, and the formats' own descriptions of bzip2 and xz.
-const Compression* compression_of(std::string_view first_bytes) {
-  struct Row {
-    std::string_view magic;
-    Compression compression;
-  };
-  static constexpr Row kRows[] = {{"\x1f\x8b", {"gzip", "gzip -dc"}},
-                                  {"\x28\xb5\x2f\xfd", {"zstd", "zstd -dc"}},
-                                  {"BZh", {"bzip2", "bzip2 -dc"}},
-                                  {"\xfd\x37zXZ", {"xz", "xz -dc"}}};
-  for (const Row& row : kRows)
-    if (first_bytes.starts_with(row.magic)) return &row.compression;
-  return nullptr;
-}
-
 size_t ValueScanner::feed(std::string_view text) {
   size_t i = 0;
   while (i < text.size() && !done_) {
@@ -139,9 +124,9 @@ Result<bool> RecordReader::fill() {
   buffer_.resize(size + kChunkBytes);
   auto got = source_.read(buffer_.data() + size, kChunkBytes);
   buffer_.resize(size + got.value_or(0));
-  if (!got) return fail(std::move(got).error());
-  n_bytes_read_ += *got;
-  at_end_ = *got == 0;
+  if (!got) failed_ = std::move(got).error();
+  n_bytes_read_ += got.value_or(0);
+  at_end_ = got.value_or(0) == 0;
   return !at_end_;
 }
 
@@ -203,18 +188,13 @@ Status RecordReader::start() {
   return {};
 }
 
-Result<const Compression*> RecordReader::compression() {
-  while (buffer_.size() < 8) {
-    SLM_TRY(const bool more, fill());
-    if (!more) break;
-  }
-  return compression_of(rest());
-}
-
 Result<bool> RecordReader::next(Record& out) {
   if (!started_) SLM_CHECK(start());
   out = {};
-  return layout_ == Layout::kLines ? next_line(out) : next_value(out);
+  SLM_TRY(const bool more, layout_ == Layout::kLines ? next_line(out) : next_value(out));
+  // What the source's failure cut is no record.
+  if (failed_ && (!more || !whole_)) return fail(*failed_);
+  return more;
 }
 
 Result<bool> RecordReader::next_line(Record& out) {
@@ -226,6 +206,7 @@ Result<bool> RecordReader::next_line(Record& out) {
       const auto text = rest();
       const size_t end = text.find('\n', searched);
       const bool whole = end != std::string_view::npos || at_end_;
+      whole_ = end != std::string_view::npos;
       const size_t length = std::min(end, text.size());
       if (skipped + length > max_record_bytes_) {
         skipped += length;
@@ -302,6 +283,7 @@ Result<bool> RecordReader::next_value(Record& out) {
     }
     SLM_CHECK(fill());
   }
+  whole_ = scanner.done();
   const auto text = rest().substr(0, scanned);
   // A stray closing bracket is a value of its own to the scanner, and bad JSON to the parser.
   consume(scanned);

@@ -6,7 +6,7 @@
 //   reported. In a JSONL file a broken line costs that line only; in an array a missing bracket or quote costs the rest
 //   of the file, since nothing else marks where an element ends.
 // Units: lines count from 1, of the line where the record begins.
-// Errors: kIo from the source.
+// Errors: kIo from the source, after all records that were whole before it.
 // Threads: one.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include <functional>
 #include <istream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,13 +32,6 @@ class ByteSource {
 // Errors: kIo naming the path. Never follows into a folder.
 Result<std::unique_ptr<ByteSource>> open_file_source(const std::filesystem::path& path);
 std::unique_ptr<ByteSource> stream_source(std::istream& in);
-
-// A compression that a file's first bytes tell.
-struct Compression {
-  std::string_view name, command;  // what writes the file's content to standard output: "gzip -dc"
-};
-// nullptr: none that is known.
-const Compression* compression_of(std::string_view first_bytes);
 
 inline constexpr uint64_t kDefaultMaxRecordBytes = uint64_t{64} << 20;
 
@@ -57,12 +51,10 @@ class RecordReader {
   Result<bool> next(Record& out);
   uint64_t n_bytes_read() const { return n_bytes_read_; }
   Layout layout() const { return layout_; }
-  // Of the source as a whole; to be asked before the first record.
-  Result<const Compression*> compression();
 
  private:
   Status start();
-  Result<bool> fill();  // reads on; false at the end
+  Result<bool> fill();  // reads on; false at the end or where the source failed
   Result<bool> first_line_is_an_array();
   Result<bool> next_line(Record& out);
   Result<bool> next_value(Record& out);
@@ -75,6 +67,8 @@ class RecordReader {
   std::string buffer_;  // [begin_, size) isn't consumed yet
   size_t begin_ = 0;
   bool at_end_ = false, started_ = false, in_array_ = false;
+  bool whole_ = false;           // the last record ended by itself, not with the source
+  std::optional<Error> failed_;  // what the source said; told after the records before it
   uint64_t n_bytes_read_ = 0;
   int64_t line_ = 1;  // of begin_
   Layout layout_ = Layout::kLines;

@@ -1,5 +1,6 @@
 // Deterministic random mutation of good records: whatever comes in, no dialect crashes, and what comes out fits the
 // schema.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/file.h"
@@ -11,7 +12,9 @@ namespace {
 
 std::vector<std::string> good_records() {
   auto records = lines_of("tests/data/call/openai_chat.jsonl");
-  for (auto& line : lines_of("tests/data/call/messages.jsonl")) records.push_back(std::move(line));
+  for (const auto* name : {"messages", "otlp", "litellm", "langfuse", "sharegpt", "openai_stored", "anthropic",
+                           "openai_responses", "transcript"})
+    for (auto& line : lines_of(fmt::format("tests/data/call/{}.jsonl", name))) records.push_back(std::move(line));
   const auto text = read_file(std::string(SLM_SOURCE_DIR) + "/tests/data/call/tau_bench.json");
   const json::value log = json_of(text.value_or("[]"));
   for (const auto& record : log.as_array()) records.push_back(json::serialize(record));

@@ -146,8 +146,19 @@ TEST_F(ImporterTest, TheDeepestRecordOfEveryDialectIsReadBack) {
        {turns, fmt::format(R"({{"messages":{}}})", turns),
         R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"tools":[{"name":"f","parameters":NEST}]})",
         R"({"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"functions":[{"name":"f","parameters":NEST}]})"}},
+      {"litellm",
+       {R"({"call_type":"completion","startTime":1,"model_parameters":{"tools":[{"name":"f","parameters":NEST}]},"messages":[{"role":"user","content":"q"}],"response":"a"})"}},
+      {"langfuse",
+       {R"({"id":"o","traceId":"t","type":"GENERATION","startTime":"2026-03-02T08:00:00Z","input":{"messages":[{"role":"user","content":"q"}],"tools":[{"name":"f","parameters":NEST}]},"output":"a"})"}},
+      {"openai_stored",
+       {R"({"object":"chat.completion","id":"c","tools":[{"name":"f","parameters":NEST}],"messages":[{"role":"user","content":"q"}],"choices":[{"message":{"role":"assistant","content":"a"}}]})"}},
+      {"sharegpt",
+       {R"({"tools":[{"name":"f","parameters":NEST}],"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]})"}},
       {"tau_bench", {fmt::format(R"({{"task_id":1,"reward":1.0,"trial":0,"traj":{}}})", turns)}}};
-  for (const auto& dialect : dialects::all()) ASSERT_TRUE(places.contains(dialect.name)) << dialect.name;
+  // OTLP's values are typed (call/otlp_test.cc); a request's text is bound where it is read (call/recording_test.cc).
+  const std::set<std::string_view> elsewhere = {"otlp", "anthropic", "openai_responses", "transcript"};
+  for (const auto& dialect : dialects::all())
+    ASSERT_TRUE(places.contains(dialect.name) || elsewhere.contains(dialect.name)) << dialect.name;
   for (const auto& [dialect, records] : places)
     for (const auto& text : records) {
       const size_t at = text.find("NEST");
@@ -168,7 +179,9 @@ TEST_F(ImporterTest, TheDeepestRecordOfEveryDialectIsReadBack) {
       EXPECT_EQ(deepest->n_bad, 0) << text;
       EXPECT_EQ(deepest->dialects.at(std::string(dialect)).n_calls, dialect == "openai_chat" ? 2 : 1) << text;
       ASSERT_EQ(store_.calls.size(), 2U);
-      EXPECT_NE(store_.calls[0].body.find("[[[[1]]]]"), std::string::npos) << "it is kept: " << text;
+      EXPECT_TRUE(std::any_of(store_.calls.begin(), store_.calls.end(),
+                              [](auto& call) { return call.body.find("[[[[1]]]]") != std::string::npos; }))
+          << "it is kept: " << text;
       for (const auto& call : store_.calls) {
         const auto body = parse_json(call.body);
         ASSERT_TRUE(body.has_value()) << text << body.error().message;
@@ -287,11 +300,8 @@ TEST_F(ImporterTest, NothingToReadIsAnError) {
   EXPECT_FALSE(empty.error().hint.empty());
 }
 
-TEST_F(ImporterTest, CompressedInputIsNamedAsSuch) {
-  const std::pair<const char*, std::string> kBegins[] = {{"gzip", "\x1f\x8b\x08"},
-                                                         {"zstd", "\x28\xb5\x2f\xfd"},
-                                                         {"bzip2", "BZh9"},
-                                                         {"xz", std::string("\xfd\x37zXZ\0", 6)}};
+TEST_F(ImporterTest, CompressionsThatArentReadAreNamed) {
+  const std::pair<const char*, std::string> kBegins[] = {{"bzip2", "BZh9"}, {"xz", std::string("\xfd\x37zXZ\0", 6)}};
   for (const auto& [name, begin] : kBegins) {
     const std::string path = write("log.jsonl", begin + record("a"));
     const auto file = import({path});

@@ -8,6 +8,7 @@
 // Source: each dialect's file says which mapping it follows and where the format is described.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -27,8 +28,19 @@ class CallSink {
   virtual ~CallSink() = default;
   // Sees one call, for the time of this call only; false: no more are wanted.
   virtual bool call(const LoggedCall& call) = 0;
-  // One call was left out because the format says so.
+  // Something was left out that the format itself excludes, or that holds no call's text.
   virtual void skip(std::string_view reason) = 0;
+};
+
+// Reads the records of one input together, for formats that spread a call over several of them. What it holds is
+// bounded: beyond that the oldest goes as it is.
+class RecordJoiner {
+ public:
+  virtual ~RecordJoiner() = default;
+  // "" or the reason why the record can't be read. May hand over calls, of this record or of earlier ones.
+  virtual std::string_view add(json::value& record, CallSink& sink) = 0;
+  // At the input's end: hands over the rest.
+  virtual void finish(CallSink& sink) = 0;
 };
 
 struct Dialect {
@@ -39,6 +51,8 @@ struct Dialect {
   // Hands over each call of the record, in the order they were made; takes the record apart. "" or the reason why it
   // can't be read; then no call was handed over.
   std::string_view (*parse)(json::value& record, CallSink& sink);
+  // nullptr: each record stands for itself.
+  std::unique_ptr<RecordJoiner> (*joiner)() = nullptr;
 };
 
 std::span<const Dialect> all();
@@ -53,6 +67,25 @@ int sniff_messages(const json::value& record);
 std::string_view parse_messages(json::value& record, CallSink& sink);
 int sniff_tau_bench(const json::value& record);
 std::string_view parse_tau_bench(json::value& record, CallSink& sink);
+int sniff_anthropic(const json::value& record);
+std::string_view parse_anthropic_file(json::value& record, CallSink& sink);
+int sniff_openai_responses(const json::value& record);
+std::string_view parse_openai_responses_file(json::value& record, CallSink& sink);
+int sniff_transcript(const json::value& record);
+std::string_view parse_transcript(json::value& record, CallSink& sink);
+int sniff_sharegpt(const json::value& record);
+std::string_view parse_sharegpt(json::value& record, CallSink& sink);
+int sniff_litellm(const json::value& record);
+std::string_view parse_litellm(json::value& record, CallSink& sink);
+int sniff_otlp(const json::value& record);
+std::string_view parse_otlp(json::value& record, CallSink& sink);
+std::unique_ptr<RecordJoiner> join_otlp();
+int sniff_langfuse(const json::value& record);
+std::string_view parse_langfuse(json::value& record, CallSink& sink);
+std::unique_ptr<RecordJoiner> join_langfuse();
+int sniff_openai_stored(const json::value& record);
+std::string_view parse_openai_stored(json::value& record, CallSink& sink);
+std::unique_ptr<RecordJoiner> join_openai_stored();
 
 // Of {request, response} as they passed; recording.h uses them.
 std::string_view parse_openai_responses(json::value& record, CallSink& sink);

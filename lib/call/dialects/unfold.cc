@@ -11,19 +11,6 @@ bool is_assistant(const json::value& message) {
   return message.is_object() && get_string(message.get_object(), "role") == "assistant";
 }
 
-// Bytes of text in a value, near enough for a bound.
-uint64_t text_bytes(const json::value& value) {
-  uint64_t n = 8;
-  if (const auto* text = value.if_string()) {
-    n += text->size();
-  } else if (const auto* array = value.if_array()) {
-    for (const auto& item : *array) n += text_bytes(item);
-  } else if (const auto* object = value.if_object()) {
-    for (const auto& item : *object) n += item.key().size() + text_bytes(item.value());
-  }
-  return n;
-}
-
 bool unfolds_too_far(const json::array& messages) {
   uint64_t prefix = 0, total = 0;
   for (const auto& message : messages) {
@@ -35,6 +22,18 @@ bool unfolds_too_far(const json::array& messages) {
 }
 
 }  // namespace
+
+uint64_t text_bytes(const json::value& value) {
+  uint64_t n = 8;
+  if (const auto* text = value.if_string()) {
+    n += text->size();
+  } else if (const auto* array = value.if_array()) {
+    for (const auto& item : *array) n += text_bytes(item);
+  } else if (const auto* object = value.if_object()) {
+    for (const auto& item : *object) n += item.key().size() + text_bytes(item.value());
+  }
+  return n;
+}
 
 std::string_view unfold(const Conversation& conversation, CallSink& sink) {
   const json::array& messages = conversation.messages;

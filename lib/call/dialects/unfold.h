@@ -19,6 +19,9 @@ struct Conversation {
 // Reasons: "no_answer" (no assistant turn), "conversation_too_long" (kMaxUnfoldedBytes).
 std::string_view unfold(const Conversation& conversation, CallSink& sink);
 
+// Bytes of text in a value, near enough for a bound.
+uint64_t text_bytes(const json::value& value);
+
 // A name for a conversation that has none: a digest of its messages.
 std::string conversation_digest(const json::array& messages);
 

@@ -7,6 +7,7 @@
 #include "call/dialects/dialect.h"
 #include "collect/importer.h"
 #include "commands/collect_live.h"
+#include "commands/collect_otlp.h"
 #include "commands/store.h"
 
 namespace slm::cli {
@@ -17,6 +18,8 @@ struct CollectFlags {
   collect::ImportOptions import;
   bool dry_run = false;
   LiveFlags live;
+  std::string otlp;  // address
+  double otlp_hold_s = 30;
 };
 
 std::string formats_help() {
@@ -113,6 +116,20 @@ Summary summarise(const collect::Report& report, const CollectFlags& flags) {
 }
 
 Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
+  if (!flags.otlp.empty()) {
+    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty() || !flags.live.listen.empty() ||
+        !flags.live.upstreams.empty())
+      return fail(ErrorCode::kUsage,
+                  "--otlp receives; it goes with no files, --dialect, --dry-run, --listen or --upstream");
+    collect::OtlpOptions options;
+    options.certificate = flags.live.proxy.certificate;
+    options.key = flags.live.proxy.key;
+    options.client_ca = flags.live.proxy.client_ca;
+    options.token_file = flags.live.proxy.token_file;
+    options.no_hci = flags.import.no_hci;
+    options.hold_s = flags.otlp_hold_s;
+    return run_otlp(context, flags.otlp, std::move(options));
+  }
   if (!flags.live.listen.empty()) {
     if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty())
       return fail(ErrorCode::kUsage, "--listen records what passes; it goes with no files, --format or --dry-run");
@@ -144,10 +161,11 @@ void add_collect(CLI::App& app, Context& context) {
       "collect", "S1: store logged calls, from files or as they pass, sealed and with their sources anonymised");
   auto flags = std::make_shared<CollectFlags>();
   auto& import = flags->import;
-  sub->add_option("paths", flags->paths,
-                  "Log files, folders (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
+  sub->add_option(
+         "paths", flags->paths,
+         "Log files, plain, .gz or .zst, folders of them (*.json, *.jsonl, *.ndjson), patterns; - is standard input")
       ->type_name("PATH");
-  sub->add_option("--format", import.format, formats_help())->type_name("DIALECT");
+  sub->add_option("--dialect,--format", import.format, formats_help())->type_name("DIALECT");
   sub->add_flag("--no-hci", import.no_hci, "Leave out calls whose answer speaks to a human");
   sub->add_flag("--dry-run", flags->dry_run, "Say what the log holds and store nothing; needs no store");
   sub->add_option("--max-skipped", import.max_skipped, "Share of unreadable records above which the exit code is 3")
@@ -157,12 +175,20 @@ void add_collect(CLI::App& app, Context& context) {
   sub->add_option("--batch-calls", import.batch_calls, "Calls per signed batch: what a crash can lose")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   add_live_flags(*sub, flags->live);
+  sub->add_option("--otlp", flags->otlp, "Receive OTLP/HTTP (POST /v1/traces, /v1/logs): HOST:PORT, customarily 4318")
+      ->type_name("ADDR")
+      ->group("Live capture");
+  sub->add_option("--otlp-hold", flags->otlp_hold_s, "Seconds that a trace waits for its spans and log records")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->group("Live capture");
   sub->footer(
       "Examples:\n"
       "  slmconv collect --dry-run logs/  # what the log holds; stores nothing\n"
       "  slmconv --store store collect --no-hci logs/\n"
-      "  gzip -dc log.jsonl.gz | slmconv --store store collect -\n"
-      "  slmconv --store store collect --listen 127.0.0.1:8080 --upstream https://api.openai.com");
+      "  slmconv --store store collect traces.json.gz --dialect otlp\n"
+      "  xz -dc log.jsonl.xz | slmconv --store store collect -\n"
+      "  slmconv --store store collect --listen 127.0.0.1:8080 --upstream https://api.openai.com\n"
+      "  slmconv --store store collect --otlp 127.0.0.1:4318");
   context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
 }
 

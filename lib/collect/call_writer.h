@@ -1,0 +1,37 @@
+// Read calls into the store: tag, id, and pseudonyms for what names a person or a session.
+//
+// The tag is made of the call's text and second, so the same call read again is known; equal calls of one input count
+// up and stay apart.
+// Errors: what the store returns.
+// Threads: one.
+#pragma once
+
+#include <memory>
+
+#include "call/dialects/dialect.h"
+#include "collect/occurrences.h"
+#include "store/store.h"
+
+namespace slm::collect {
+
+class CallWriter {
+ public:
+  static Result<std::unique_ptr<CallWriter>> open(store::Store& store, const store::AppendOptions& options);
+  Status add(const dialects::LoggedCall& logged);
+  Status flush() { return appender_->flush(); }
+  // From here on equal calls are the same again: a new input begins.
+  void begin_input() { occurrences_.clear(); }
+  int64_t n_added() const { return appender_->n_added(); }
+  int64_t n_known() const { return appender_->n_known(); }
+  int64_t n_erased() const { return appender_->n_erased(); }
+
+ private:
+  CallWriter(store::Store& store, std::unique_ptr<store::Appender> appender)
+      : store_(store), appender_(std::move(appender)) {}
+
+  store::Store& store_;
+  std::unique_ptr<store::Appender> appender_;
+  Occurrences occurrences_;
+};
+
+}  // namespace slm::collect

@@ -1,0 +1,12 @@
+// collect --otlp ADDR: the OTLP/HTTP receiver.
+#pragma once
+
+#include "collect/otlp_receiver.h"
+#include "command.h"
+
+namespace slm::cli {
+
+// `listen`: HOST:PORT. Runs until SIGINT or SIGTERM, or until the store refuses.
+Result<Summary> run_otlp(Context& context, const std::string& listen, collect::OtlpOptions options);
+
+}  // namespace slm::cli
