@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/utf8.h"
 #include "model/json_schema.h"
 #include "model/literal.h"
 
@@ -317,7 +318,8 @@ bool AnswerReader::group(std::vector<ReadCall>& calls) {
     ReadCall one;
     const size_t here = at_;
     if (calls.size() > before && !match(f_.between)) break;
-    if (!call(one)) {
+    // Bytes that are no text would make a message that nothing can read.
+    if (!call(one) || !is_utf8(one.name) || !is_utf8(one.id) || !is_utf8(one.arguments)) {
       at_ = here;
       break;
     }

@@ -105,7 +105,8 @@ TEST(ParseAnswer, MalformedCallsStayText) {
   for (const char* text : {"<tool_call>", "<tool_call>{\"name\": \"f\"}</tool_call>", "</tool_call><tool_call>",
                            "<tool_call>{\"name\": \"f\", \"arguments\": {}", "<tool_call>[1]</tool_call> x",
                            "<tool_call>{\"name\": \"\", \"arguments\": {}}</tool_call>",
-                           "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>"}) {
+                           "<tool_call>{\"name\": \"f\", \"arguments\": 3}</tool_call>",
+                           "<tool_call>{\"name\": \"f\", \"arguments\": {\"x\": \"\xe1\"}}</tool_call>"}) {
     const auto answer = parse_answer(text, plain_calls());
     EXPECT_EQ(answer.message.at("content"), json::value(text));
     EXPECT_FALSE(answer.message.contains("tool_calls")) << text;
