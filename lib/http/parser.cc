@@ -94,8 +94,8 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
   size_t taken = 0, limit = bytes.size();
   const bool is_request = impl_->reader.index() == 0;
   if (!has_head()) {
-    // An empty line before a request is passed over (RFC 9112 section 2.2).
-    if (is_request && bytes.starts_with("\r\n")) taken = 2;
+    // Empty lines before a request are passed over (RFC 9112 section 2.2).
+    while (is_request && bytes.substr(taken).starts_with("\r\n")) taken += 2;
     const std::string_view rest = bytes.substr(taken);
     const size_t from = impl_->searched < 3 ? 0 : impl_->searched - 3;
     const size_t end = rest.find("\r\n\r\n", std::min(from, rest.size()));
