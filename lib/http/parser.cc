@@ -91,11 +91,11 @@ MessageParser::MessageParser(MessageParser&&) noexcept = default;
 MessageParser& MessageParser::operator=(MessageParser&&) noexcept = default;
 
 Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::string_view>& body) {
-  size_t taken = 0;
+  size_t taken = 0, limit = bytes.size();
   const bool is_request = impl_->reader.index() == 0;
   if (!has_head()) {
-    // An empty line before a request is passed over (RFC 9112 section 2.2).
-    if (is_request && bytes.starts_with("\r\n")) taken = 2;
+    // Empty lines before a request are passed over (RFC 9112 section 2.2).
+    while (is_request && bytes.substr(taken).starts_with("\r\n")) taken += 2;
     const std::string_view rest = bytes.substr(taken);
     const size_t from = impl_->searched < 3 ? 0 : impl_->searched - 3;
     const size_t end = rest.find("\r\n\r\n", std::min(from, rest.size()));
@@ -110,6 +110,7 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
       if (taken > 0) impl_->searched = 0;
       return taken;
     }
+    limit = taken + end + 4;  // what lies behind the head mustn't change how it is read
     if (end + 4 > impl_->max_head_bytes) return impl_->refuse({431, "the header is too large"});
     if (is_request)
       if (const Refusal bad = check_raw_head(rest.substr(0, end + 4)); bad.status != 0) return impl_->refuse(bad);
@@ -117,10 +118,10 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
   return std::visit(
       [&](auto& r) -> Result<size_t> {
         r.body = &body;
-        while (taken < bytes.size() && !r.is_done()) {
+        while (taken < limit && !r.is_done()) {
           const bool had_head = r.has_head;
           error_code ec;
-          taken += r.put(boost::asio::const_buffer(bytes.data() + taken, bytes.size() - taken), ec);
+          taken += r.put(boost::asio::const_buffer(bytes.data() + taken, limit - taken), ec);
           if (ec == bh::error::need_more) {
             // All of the head is there (see above): what the reader misses in it won't come.
             if (!r.has_head) return impl_->refuse({400, "the message isn't well-formed HTTP/1.1"});
