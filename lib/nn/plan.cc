@@ -74,15 +74,18 @@ int64_t state_bytes(const ModelConfig& c, const Layers& layers) {
               layers.convolution * (c.short_conv.kernel - 1) * c.width);
 }
 
-// mamba.cc, a token of one layer: the projection, what the convolution gathers, what chunks gather and turn, products
-// inside a chunk (differences in float64), and the states between chunks. Half of them live beside their gradients.
-int64_t mamba_bytes(const ModelConfig& c, bool gradients) {
+// mamba.cc, a token of one layer: the projection, convolution and chunks turned, products inside a chunk, the states
+// between chunks. Going forward differences inside a chunk are there in float64 too; on the way back they no longer
+// are, and the weights' own gradients need what the convolution gathered.
+enum class Pass { kServe, kAdapters, kWeights };
+int64_t mamba_bytes(const ModelConfig& c, Pass pass) {
   const auto& m = c.mamba;
   const int64_t chunk = std::max<int64_t>(chunk_of(m), 1);
-  const int64_t plain = m.projected() + (3 + (gradients ? m.kernel : 0)) * m.convolved() + 6 * m.inner();
-  const int64_t inside = m.n_heads * chunk * (gradients ? 8 : 6);
+  const int64_t plain = m.projected() + 3 * m.convolved() + 6 * m.inner();
+  const int64_t inside = m.n_heads * chunk * (pass == Pass::kServe ? 5 : 3);
+  const int64_t gathered = pass == Pass::kWeights ? m.kernel * m.convolved() : 0;
   const int64_t states = 3 * m.inner() * m.state / chunk;
-  return 2 * (gradients ? 3 : 2) * (plain + inside + states);
+  return 4 * (plain + inside + gathered + states);
 }
 int64_t short_conv_bytes(const ModelConfig& c) { return 4 * c.width * (4 + c.short_conv.kernel); }
 // Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
@@ -112,7 +115,7 @@ ServePlan plan_serve(const ModelConfig& c, DType dtype, int64_t context, int64_t
   const int64_t scores = kTileThreads * kTileRows * context * kTileValueBytes;
   const int64_t stream = tokens * (12 * c.width + size * (2 * c.width + 2 * (q + 2 * kv) + 2 * kv + 2 * q));
   int64_t widest = std::max(scores, tokens * size * (3 * c.ffn_width + c.width));
-  if (layers.mamba > 0) widest = std::max(widest, tokens * mamba_bytes(c, false));
+  if (layers.mamba > 0) widest = std::max(widest, tokens * mamba_bytes(c, Pass::kServe));
   if (layers.convolution > 0) widest = std::max(widest, tokens * short_conv_bytes(c));
   const int64_t layer = stream + widest;
   const int64_t prefill = cache(batch * (context + kSpareTokens)) + layer;
@@ -173,7 +176,8 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   // Attention: the gradient, keys and values packed thrice, their gradients' sums in float32, where paths part twice.
   const int64_t attention_back = tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
   int64_t block_back = std::max(layers.ffn > 0 ? tokens * size * 4 * f : 0, layers.attention > 0 ? attention_back : 0);
-  if (layers.mamba > 0) block_back = std::max(block_back, tokens * mamba_bytes(c, true));
+  if (layers.mamba > 0)
+    block_back = std::max(block_back, tokens * mamba_bytes(c, lora ? Pass::kAdapters : Pass::kWeights));
   const int64_t back = tokens * (8 * w + 2 * w * size) + block_back;
   const int64_t loss = std::min(tokens, kLossRows) * c.vocab_size * size + tokens * w * (8 + 2 * size);
   const int64_t head_gradients = lora ? 0 : 8 * c.vocab_size * w;

@@ -95,7 +95,7 @@ ROWS = {
     "phi3-nf4": ("QLoRA on fused linears", True, dict(model_type="phi3", hidden_size=40, original_max_position_embeddings=64)),
     "llama-nf4-dora": ("DoRA over NF4", True, dict(model_type="llama", hidden_size=40, head_dim=6)),
     "nemotron-h": ("Nemotron-H, Nemotron-Nano-9B-v2 (hub's file)", True, NEMOTRON_H | dict(
-        hybrid_override_pattern="M-*M-*-", num_hidden_layers=7, time_step_limit=[0.0, math.inf], time_step_min=1e-6)),
+        hybrid_override_pattern="M-*M-*", num_hidden_layers=6, time_step_limit=[0.0, math.inf], time_step_min=1e-6)),
     "nemotron-h-new": ("Nemotron-H (transformers 5), time steps limited", False, NEMOTRON_H | dict(
         layers_block_type=["linear_attention", "full_attention", "mlp"] * 2, use_bias=True, mlp_bias=True, use_conv_bias=False,
         n_groups=3, time_step_limit=[0.6, math.inf], time_step_min=0.6)),
@@ -132,7 +132,7 @@ ROWS = {
 PARTIAL = {"llama-partial": ["q_proj", "v_proj", "up_proj"]}
 ALL_GRADIENTS = ("llama-partial", "llama-wide", "nemotron-h", "granite-h-new", "lfm2-new", "falcon-h1-new")  # recorded always
 # Of these, what 20 steps make of the adapter is recorded too; of fresh models with --gradients, of all.
-TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora", "nemotron-h", "falcon-h1")
+TRAINED = ("llama-partial", "llama-wide", "llama-dora", "qwen2-nf4", "llama-nf4-dora", "nemotron-h-new", "falcon-h1")
 N_STEPS = 20
 ADAMW = dict(lr=3e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
 CLIP = 0.5
