@@ -1,5 +1,6 @@
 #include "finetune/tasks.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -239,17 +240,18 @@ class LeftOut {
   size_t n_chosen_, n_ = 0;
 };
 
-TrainOptions train_options(const TaskData& data, const TaskSettings& settings, Base& base, std::string identity) {
+TrainOptions train_options(const TaskContext& context, const TaskData& data, const TaskSettings& settings, Base& base) {
   TrainOptions options;
+  options.processes = context.processes;
   options.schedule = {.peak = settings.learning_rate,
                       .warmup_steps = std::llround(settings.warmup_ratio * static_cast<double>(data.n_steps)),
                       .n_steps = data.n_steps};
   options.adamw = {.weight_decay = settings.weight_decay, .clip_norm = settings.clip_norm};
   options.seed = settings.seed;
-  options.validate_every = settings.n_validations > 0 ? std::max<int64_t>(1, data.n_steps / settings.n_validations) : 0;
+  if (settings.n_validations > 0 && !data.validation.sequences.empty())
+    options.validate_every = std::max<int64_t>(1, data.n_steps / settings.n_validations);
   options.patience = settings.patience;
   options.checkpoint_every = settings.checkpoint_every;
-  options.identity = std::move(identity);
   if (base.teacher) {
     options.teacher = &base.teacher->decoder();
     options.distil = {settings.distil_share, settings.distil_temperature, base.teacher->n_common()};
@@ -258,11 +260,14 @@ TrainOptions train_options(const TaskData& data, const TaskSettings& settings, B
 }
 
 // A shared token would have one mask of dropout for all its calls.
-ShuffledSource::Options source_options(const TaskSettings& settings) {
+ShuffledSource::Options source_options(const TaskContext& context, const TaskSettings& settings) {
+  const auto* processes = context.processes;
   return {.batch = settings.batch,
           .max_batch_tokens = settings.max_batch_tokens,
           .seed = settings.seed,
-          .share_prefixes = settings.full || settings.lora.dropout == 0};
+          .share_prefixes = settings.full || settings.lora.dropout == 0,
+          .rank = processes == nullptr ? 0 : processes->rank(),
+          .n_ranks = processes == nullptr ? 1 : processes->size()};
 }
 
 // Of the first micro-batches: the plan of the one that takes most, and how many tokens of calls one computed token
@@ -271,9 +276,10 @@ struct FirstSteps {
   nn::TrainPlan memory;
   double sharing = 1;
 };
-Result<FirstSteps> first_steps(const Base& base, const TaskData& data, const TaskSettings& settings) {
+Result<FirstSteps> first_steps(const TaskContext& context, const Base& base, const TaskData& data,
+                               const TaskSettings& settings) {
   constexpr int64_t kSteps = 64;
-  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(context, settings));
   FirstSteps out;
   nn::TrainPlan& most = out.memory;
   int64_t n_tokens = 0, n_computed = 0;
@@ -352,6 +358,7 @@ at::ScalarType compute_type(nn::DType dtype) {
 }
 
 Status load_weights(const TaskSettings& settings, Base& base) {
+  if (settings.threads > 0) at::set_num_threads(settings.threads);
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   SLM_TRY(options.device, nn::open_device(settings.device));
@@ -361,6 +368,21 @@ Status load_weights(const TaskSettings& settings, Base& base) {
   if (settings.nf4) options.nf4 = nn::Nf4Base::kPacked;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
+}
+
+// This process's part of what validates.
+std::vector<nn::Sequence> validation_part(const TaskContext& context, const TaskData& data) {
+  const auto& all = data.validation.sequences;
+  if (context.processes == nullptr) return all;
+  std::vector<uint32_t> order(all.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::vector<int64_t> lengths;
+  for (const auto& sequence : all) lengths.push_back(std::ssize(sequence.ids));
+  std::vector<nn::Sequence> out;
+  for (const uint32_t i :
+       cut_step(order, lengths, context.processes->size())[static_cast<size_t>(context.processes->rank())])
+    out.push_back(all[i]);
+  return out;
 }
 
 // Checkpoints lie sealed: weights count as curated data.
@@ -375,13 +397,15 @@ class TaskRun {
 
   Result<TaskOutcome> train(Manifest manifest) {
     const auto& task = *data_.task;
-    const std::string identity = manifest.input_digest();
     if (!settings_.full) SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
     if (settings_.lora.dropout > 0)
       context_.progress.note("dropout draws a mask for every token of every call: shared beginnings are computed anew");
-    ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(settings_));
-    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, base_, identity), context_.clock);
-    trainer.set_validation(nn::make_forests(data_.validation.sequences, {.max_tokens = settings_.max_batch_tokens}));
+    ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(context_, settings_));
+    TrainOptions options = train_options(context_, data_, settings_, base_);
+    options.identity = manifest.input_digest();
+    Trainer trainer(*base_.decoder, source, std::move(options), context_.clock);
+    trainer.set_validation(
+        nn::make_forests(validation_part(context_, data_), {.max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {
@@ -408,10 +432,12 @@ class TaskRun {
     hooks.on_validation = [&](const ValidationReport& r) {
       record({{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}});
     };
-    hooks.save = [&](const Bytes& bytes) -> Status {
-      SLM_CHECK(make_dirs(checkpoint.parent_path()));
-      return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
-    };
+    const bool writes = context_.processes == nullptr || context_.processes->is_first();
+    if (writes)
+      hooks.save = [&](const Bytes& bytes) -> Status {
+        SLM_CHECK(make_dirs(checkpoint.parent_path()));
+        return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
+      };
     context_.progress.start(fmt::format("finetune {} {}", task.id.value, task.name),
                             static_cast<uint64_t>(data_.n_steps));
     const double start_s = context_.clock.monotonic_s();
@@ -426,6 +452,12 @@ class TaskRun {
       return fail(std::move(error));
     }
 
+    if (!writes) {
+      if (settings_.full) base_.decoder.reset();
+      SLM_CHECK(wait_for_first());
+      return TaskOutcome{
+          .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
+    }
     SLM_TRY(const nn::AdapterFiles files, trained_files());
     manifest.summary = {{"n_steps", result->n_steps},
                         {"n_tokens", result->n_tokens},
@@ -439,12 +471,15 @@ class TaskRun {
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
     fs::remove(checkpoint, ec);
+    if (context_.processes != nullptr) SLM_CHECK(wait_for_first());
     if (settings_.full) base_.decoder.reset();  // the next task starts from the base again
     return TaskOutcome{
         .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
   }
 
  private:
+  // Until the first process has written what was trained; all of them call it.
+  Status wait_for_first() const { return context_.processes->sum(at::zeros({1}, at::kFloat)); }
   // All weights are kept in the type they were computed with: what was validated is what is served.
   Result<nn::AdapterFiles> trained_files() const {
     if (!settings_.full) return peft_files(*base_.decoder, base_.path.filename().string());
@@ -464,8 +499,8 @@ Result<double> measure_speed(const TaskContext& context, const TaskData& data, c
                              Base& base) {
   nn::Decoder& decoder = *base.decoder;
   if (!settings.full) SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
-  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
-  TrainOptions options = train_options(data, settings, base, "");
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(context, settings));
+  TrainOptions options = train_options(context, data, settings, base);
   options.schedule.n_steps = 3;
   options.validate_every = 0;
   double first_s = 0, last_s = 0;
@@ -533,6 +568,8 @@ Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, cons
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(TaskData data, load_task(context, setting, base, *task, settings));
     Manifest manifest = planned_manifest(setting, base, data, settings);
+    if (context.processes != nullptr)
+      SLM_CHECK(context.processes->agree("settings or data of " + task->id.value, manifest.input_digest()));
     SLM_TRY(const bool pass_over, left_out.ask(data));
     if (pass_over) {
       outcomes.push_back(
@@ -566,7 +603,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
       continue;
     }
     SLM_CHECK(load_weights(settings, base));
-    SLM_TRY(const auto first, first_steps(base, data, settings));
+    SLM_TRY(const auto first, first_steps(context, base, data, settings));
     SLM_TRY(const double speed, measure_speed(context, data, settings, base));
     const double tokens = static_cast<double>(data.train.n_tokens) * static_cast<double>(data.n_steps) /
                           static_cast<double>(data.steps_per_epoch);

@@ -4,6 +4,8 @@
 // Examples are calls of the training side that succeeded; where the truth is kept and the logged answer is wrong, the
 // call is left out. Calls that the model's chat template refuses (many refuse two messages of one role in a row) or
 // that are longer than its context are left out too, all counted, never cut.
+// Several processes (finetune/processes.h) take part in every task: each reads the same store, trains on its part of
+// every step, and only the first one writes.
 // Requires: a store opened as trainer, for writing; a task map; weights on disk.
 // Units: tokens; ratios in [0,1].
 // Errors: kBadInput (no such task, no examples in any or in one that was named), kUnsupportedModel, kInterrupted (a
@@ -62,6 +64,7 @@ struct TaskSettings {
   uint64_t seed = 1;
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";
+  int threads = 0;  // to compute with; 0: as torch has them
   bool resume = false;
 };
 
@@ -100,6 +103,7 @@ struct TaskContext {
   Progress& progress;
   // Called with what metrics.jsonl gets, a line each; may be empty.
   std::function<void(const json::object&)> metrics = {};
+  Processes* processes = nullptr;  // null: alone
 };
 
 Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,

@@ -1,6 +1,10 @@
 #include "commands/finetune.h"
 
 #include <fmt/format.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <thread>
 
 #include "commands/store.h"
 #include "finetune/tasks.h"
@@ -24,7 +28,7 @@ void say_left_out(int64_t n_tasks, Summary& summary) {
         fmt::format("{} task{} left out: no call to train on", n_tasks, n_tasks == 1 ? " was" : "s were"));
 }
 
-Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
+Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans, int n_processes) {
   Summary summary;
   double minutes = 0;
   int64_t n_left_out = 0;
@@ -50,6 +54,7 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
                      {"min", plan.minutes},
                      {"GB", static_cast<double>(plan.memory_bytes) / 1e9},
                      {"sharing", std::round(plan.sharing * 100) / 100}};
+    if (n_processes > 1) row["processes"] = n_processes;
     if (context.out->is_json())
       row["mask"] = plan.mask;
     else
@@ -67,7 +72,35 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
         "an example of each: masked (-) and trained (+) tokens, special ones by name, others counted");
     summary.lines.insert(summary.lines.end(), masks.begin(), masks.end());
   }
+  if (n_processes > 1)
+    summary.lines.push_back(
+        fmt::format("{} processes share every step: tok/s and minutes are of all of them, GB of one", n_processes));
   summary.lines.push_back(fmt::format("nothing was trained; all of it would take about {:.1f} minutes", minutes));
+  return summary;
+}
+
+// What one of several processes computes with, unless told otherwise: its share of the machine.
+void share_machine(const finetune::ProcessPlace& place, finetune::TaskSettings& settings) {
+  if (settings.threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    // A launcher that binds its processes has shared out the cores already.
+    const auto all = static_cast<int>(std::thread::hardware_concurrency());
+    const int mine = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : all;
+    settings.threads = mine < all ? mine : std::max(1, all / place.local_size);
+  }
+  if (settings.device == "cuda") settings.device = fmt::format("cuda:{}", place.local_rank);
+}
+
+// A process that isn't the first one does its part and says nothing unless it fails.
+Result<Summary> follow(finetune::TaskContext context, const Options& options) {
+  finetune::TaskContext silent{context.store, context.clock, null_progress(), {}, context.processes};
+  if (options.dry_run)
+    SLM_CHECK(finetune::plan_tasks(silent, options.choice, options.settings));
+  else
+    SLM_CHECK(finetune::finetune_tasks(silent, options.choice, options.settings));
+  Summary summary;
+  summary.silent = true;
   return summary;
 }
 
@@ -89,14 +122,27 @@ Result<Summary> run_finetune(Context& context, Options options) {
                                                            : finetune::Distil::kNo;
   options.settings.teacher = options.teacher;
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
+  options.settings.threads = context.globals.threads;
+  SLM_TRY(const auto place, finetune::process_place([](const char* name) { return std::getenv(name); }));
+  std::unique_ptr<finetune::Processes> processes;
+  if (place.size > 1) {
+    SLM_TRY(processes, finetune::Processes::join(place));
+    share_machine(place, options.settings);
+  }
   SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
-  const finetune::TaskContext task_context{*store, *context.clock, *context.out, [&](const json::object& line) {
-                                             context.out->metrics(line, line.contains("validation_loss"));
-                                           }};
+  finetune::TaskContext task_context{*store, *context.clock, *context.out, [&](const json::object& line) {
+                                       context.out->metrics(line, line.contains("validation_loss"));
+                                     }};
+  task_context.processes = processes.get();
+  if (!place.is_first()) return follow(task_context, options);
+  if (processes)
+    context.out->note(fmt::format("{} processes started by {}, {} of them here with {} thread{} each", place.size,
+                                  place.launcher, place.local_size, options.settings.threads,
+                                  options.settings.threads == 1 ? "" : "s"));
   if (options.dry_run) {
     SLM_TRY(const auto plans, finetune::plan_tasks(task_context, options.choice, options.settings));
-    return show_plans(context, plans);
+    return show_plans(context, plans, place.size);
   }
   SLM_TRY(const auto outcomes, finetune::finetune_tasks(task_context, options.choice, options.settings));
   Summary summary;
@@ -201,9 +247,11 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_flag("--resume", s.resume, "Go on from the checkpoint an interrupted run left");
   sub->add_flag("--dry-run", o->dry_run, "Show examples, tokens, masks, minutes and memory; train nothing");
   sub->footer(
+      "Several processes (torchrun, mpirun, srun) share every step; the first one writes.\n"
       "Examples:\n"
       "  slmconv --store store finetune --all --lora --dry-run  # minutes and memory; trains nothing\n"
-      "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2");
+      "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2\n"
+      "  torchrun --no-python --nproc-per-node 2 slmconv --store store finetune t03 --lora");
   context.on(sub, "finetune", [&context, o, rate] {
     o->own_rate = rate->count() > 0;
     return run_finetune(context, *o);
