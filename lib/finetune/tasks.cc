@@ -17,6 +17,7 @@
 #include "finetune/peft.h"
 #include "finetune/source.h"
 #include "finetune/teacher.h"
+#include "finetune/top_k.h"
 #include "model/codec.h"
 #include "nn/export.h"
 #include "nn/plan.h"
@@ -39,6 +40,7 @@ struct Base {
   std::string digest;
   std::optional<nn::Decoder> decoder;
   std::optional<Teacher> teacher;  // of distillation, fitted to it
+  std::optional<TopK> top_k;       // of distillation from logged probabilities
 };
 
 // What all tasks of a run share.
@@ -51,6 +53,7 @@ struct Examples {
   std::vector<nn::Sequence> sequences;
   std::vector<uint32_t> sessions;  // session group of each sequence
   int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
+  int64_t n_with_logprobs = 0, n_covered = 0;  // calls, and tokens of theirs, when learning from logged probabilities
   std::map<std::string, int64_t> dropped;
   std::string digest;  // of the rows asked for
 };
@@ -91,7 +94,9 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   SLM_TRY(base.config, nn::read_config(path));
   SLM_TRY(base.digest, select::model_digest(path));
   base.path = path;
-  if (settings.distil == Distil::kLogits) {
+  if (settings.distil == Distil::kLogits && settings.teacher.empty()) {
+    base.top_k.emplace(base.codec->vocabulary());
+  } else if (settings.distil == Distil::kLogits) {
     SLM_TRY(base.teacher, Teacher::open(settings.teacher));
     SLM_CHECK(base.teacher->fit(path, base.config));
   }
@@ -179,11 +184,36 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
     out.n_completion += static_cast<int64_t>(example->ids.size() - example->n_prompt);
     out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
     const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
-    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key});
+    std::vector<nn::LoggedTopK> logged;
+    if (const auto* held = logprobs_of(call.body); base.top_k && held != nullptr) {
+      logged = base.top_k->match(*example, logged_tokens(*held));
+      ++out.n_with_logprobs;
+      out.n_covered += std::ssize(logged);
+    }
+    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key, std::move(logged)});
     out.sessions.push_back(setting.view.rows()[row].group);
     return {};
   }));
   return out;
+}
+
+double coverage(const Examples& train) {
+  return static_cast<double>(train.n_covered) / static_cast<double>(std::max<int64_t>(1, train.n_completion));
+}
+
+// Says how much is known of a large model's probabilities; refuses where that is next to nothing.
+Status check_coverage(const TaskContext& context, const TaskData& data) {
+  const Examples& train = data.train;
+  const std::string line =
+      fmt::format("{}: {} of {} calls were logged with probabilities, which cover {} of {} trained tokens ({:.0f} %)",
+                  data.task->id.value, train.n_with_logprobs, train.sequences.size(), train.n_covered,
+                  train.n_completion, 100 * coverage(train));
+  if (coverage(train) >= kLeastCoverage) {
+    context.progress.note(line);
+    return {};
+  }
+  return fail(ErrorCode::kUnsupportedModel, fmt::format("{}; at least {:.0f} % are wanted", line, 100 * kLeastCoverage),
+              "--distill sequence for the logged answers alone, or --teacher DIR");
 }
 
 Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base,
@@ -196,6 +226,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty()) return data;
   if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
+  if (base.top_k) SLM_CHECK(check_coverage(context, data));
   if (!settings.whole_sessions) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
   data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
   data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
@@ -255,6 +286,10 @@ TrainOptions train_options(const TaskContext& context, const TaskData& data, con
   if (base.teacher) {
     options.teacher = &base.teacher->decoder();
     options.distil = {settings.distil_share, settings.distil_temperature, base.teacher->n_common()};
+  }
+  if (base.top_k) {
+    options.logged = true;
+    options.distil.share = settings.distil_share;
   }
   return options;
 }
@@ -334,7 +369,9 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
     m.config.insert(lora.begin(), lora.end());
   }
   if (settings.nf4) m.config["base_quantisation"] = kNf4;
-  if (settings.distil != Distil::kNo) m.config["distill"] = base.teacher ? "logits" : "sequence";
+  if (settings.distil != Distil::kNo)
+    m.config["distill"] = base.teacher ? "logits" : base.top_k ? "logged" : "sequence";
+  if (base.top_k) m.config["distill_weight"] = settings.distil_share;
   if (base.teacher) {
     m.config["teacher"] = base.teacher->dir().string();
     m.config["distill_weight"] = settings.distil_share;
@@ -378,10 +415,9 @@ std::vector<nn::Sequence> validation_part(const TaskContext& context, const Task
   std::iota(order.begin(), order.end(), 0u);
   std::vector<int64_t> lengths;
   for (const auto& sequence : all) lengths.push_back(std::ssize(sequence.ids));
+  const auto parts = cut_step(order, lengths, context.processes->size());
   std::vector<nn::Sequence> out;
-  for (const uint32_t i :
-       cut_step(order, lengths, context.processes->size())[static_cast<size_t>(context.processes->rank())])
-    out.push_back(all[i]);
+  for (const uint32_t i : parts[static_cast<size_t>(context.processes->rank())]) out.push_back(all[i]);
   return out;
 }
 
@@ -467,6 +503,7 @@ class TaskRun {
                         {"validation_accuracy", result->best_accuracy},
                         {"loss", result->loss},
                         {"stopped_early", result->stopped_early}};
+    if (base_.top_k) manifest.summary["coverage"] = coverage(data_.train);
     manifest.made_ms = context_.clock.now_ms();
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
@@ -618,6 +655,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
                      .dropped = data.train.dropped,
                      .memory_bytes = first.memory.total_bytes,
                      .n_parameters = first.memory.n_adapter_parameters,
+                     .coverage = coverage(data.train),
                      .sharing = first.sharing,
                      .tokens_per_s = speed,
                      .minutes = speed > 0 ? tokens / speed / 60 : 0,

@@ -35,7 +35,8 @@ inline constexpr double kFullRate = 2e-5;
 enum class Distil {
   kNo,        // the logged answers, without a word about it
   kSequence,  // the same: they are a large model's (sequence-level distillation)
-  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h)
+  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h): of the model given, or the
+              // likeliest tokens that the log has (finetune/top_k.h)
 };
 
 struct TaskSettings {
@@ -44,7 +45,7 @@ struct TaskSettings {
   nn::LoraConfig lora;
   bool nf4 = false;  // QLoRA: the base's linears in 4 bits, here and wherever the adapter is used
   Distil distil = Distil::kNo;
-  std::filesystem::path teacher;                      // of kLogits: a model directory
+  std::filesystem::path teacher;                      // of kLogits: a model directory; empty: what was logged
   double distil_share = 0.5, distil_temperature = 2;  // α and T
   double learning_rate = 2e-4;                        // of adapters; all weights bear a tenth of it (kFullRate)
   double warmup_ratio = 0.06;                         // of all steps
@@ -80,6 +81,7 @@ struct TaskPlan {
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
+  double coverage = 0;      // of the trained tokens, by logged probabilities; 0 unless they are learnt from
   double sharing = 1;       // tokens of calls that one computed token serves, of the first steps
   double tokens_per_s = 0;  // of two measured steps
   double minutes = 0;

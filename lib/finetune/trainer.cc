@@ -44,7 +44,9 @@ Result<StepReport> Trainer::one_step() {
                             0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
       nn::Distillation distil;
       if (options_.teacher != nullptr) distil = {options_.teacher->scores(batches[i]), options_.distil};
-      const auto out = decoder_.loss(batches[i], seed, options_.teacher != nullptr ? &distil : nullptr);
+      if (options_.logged) distil = {{}, options_.distil, &batches[i].logged};
+      const bool distils = options_.teacher != nullptr || options_.logged;
+      const auto out = decoder_.loss(batches[i], seed, distils ? &distil : nullptr);
       out.loss.backward();
       loss += out.loss.item<double>();
       weight += batches[i].loss_weight();

@@ -63,6 +63,7 @@ struct TrainOptions {
   int64_t checkpoint_every = 0;    // steps; 0: only when interrupted
   nn::Decoder* teacher = nullptr;  // with one, the loss of training is that of distillation from it
   nn::DistilOptions distil;
+  bool logged = false;             // the loss of training is that of distillation from the lists in its batches
   Processes* processes = nullptr;  // of a data-parallel run; null: alone
   std::string identity;            // of data and settings, by the caller; a checkpoint with another one is refused
 };

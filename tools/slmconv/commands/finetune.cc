@@ -18,6 +18,7 @@ struct Options {
   std::string base, dtype = "auto";
   bool lora = false, qlora = false, dry_run = false;
   bool own_rate = false;  // --lr was given
+  bool own_temperature = false;
   std::string distil, teacher;
 };
 
@@ -54,6 +55,7 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
                      {"min", plan.minutes},
                      {"GB", static_cast<double>(plan.memory_bytes) / 1e9},
                      {"sharing", std::round(plan.sharing * 100) / 100}};
+    if (plan.coverage > 0) row["coverage"] = std::round(plan.coverage * 100) / 100;
     if (n_processes > 1) row["processes"] = n_processes;
     if (context.out->is_json())
       row["mask"] = plan.mask;
@@ -112,9 +114,9 @@ Result<Summary> run_finetune(Context& context, Options options) {
     return fail(ErrorCode::kUsage, "no method given: --lora, --qlora or --full", "slmconv finetune --all --lora");
   if (options.settings.full && !options.own_rate) options.settings.learning_rate = finetune::kFullRate;
   options.settings.nf4 = options.qlora;
-  if (options.distil == "logits" && options.teacher.empty())
-    return fail(ErrorCode::kUsage, "--distill logits needs a teacher",
-                "--teacher DIR, or --distill sequence for the logged answers");
+  if (options.distil == "logits" && options.teacher.empty() && options.own_temperature)
+    return fail(ErrorCode::kUsage, "--temperature needs a whole distribution, and only the likeliest tokens are logged",
+                "--teacher DIR, or no --temperature");
   if (options.distil != "logits" && !options.teacher.empty())
     return fail(ErrorCode::kUsage, "a teacher is asked for its logits only: --distill logits");
   options.settings.distil = options.distil == "logits"     ? finetune::Distil::kLogits
@@ -137,9 +139,8 @@ Result<Summary> run_finetune(Context& context, Options options) {
   task_context.processes = processes.get();
   if (!place.is_first()) return follow(task_context, options);
   if (processes)
-    context.out->note(fmt::format("{} processes started by {}, {} of them here with {} thread{} each", place.size,
-                                  place.launcher, place.local_size, options.settings.threads,
-                                  options.settings.threads == 1 ? "" : "s"));
+    context.out->note(
+        fmt::format("{} processes started by {}, {} of them here", place.size, place.launcher, place.local_size));
   if (options.dry_run) {
     SLM_TRY(const auto plans, finetune::plan_tasks(task_context, options.choice, options.settings));
     return show_plans(context, plans, place.size);
@@ -192,13 +193,15 @@ void add_finetune(CLI::App& app, Context& context) {
       sub->add_flag("--full", s.full, "All weights: the result is a model of its own")->excludes(lora)->excludes(qlora);
   sub->add_option("--distill", o->distil,
                   "sequence: learn the logged answers, as always; logits: also a teacher's distribution over each of "
-                  "their tokens")
+                  "their tokens, or without --teacher the probabilities that were logged with them")
       ->check(CLI::IsMember({"sequence", "logits"}));
   sub->add_option("--teacher", o->teacher, "Model directory whose tokens are those of the base")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
   sub->add_option("--distill-weight", s.distil_share, "Share of the teacher in the loss")->check(CLI::Range(0.0, 1.0));
-  sub->add_option("--temperature", s.distil_temperature, "Softens both distributions")->check(CLI::Range(0.01, 100.0));
+  auto* temperature = sub->add_option("--temperature", s.distil_temperature,
+                                      "Softens both distributions; what was logged is taken as it is")
+                          ->check(CLI::Range(0.01, 100.0));
   sub->add_option("--base", o->base, "Model directory (default: what select chose)")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
@@ -252,8 +255,9 @@ void add_finetune(CLI::App& app, Context& context) {
       "  slmconv --store store finetune --all --lora --dry-run  # minutes and memory; trains nothing\n"
       "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2\n"
       "  torchrun --no-python --nproc-per-node 2 slmconv --store store finetune t03 --lora");
-  context.on(sub, "finetune", [&context, o, rate] {
+  context.on(sub, "finetune", [&context, o, rate, temperature] {
     o->own_rate = rate->count() > 0;
+    o->own_temperature = temperature->count() > 0;
     return run_finetune(context, *o);
   });
 }
