@@ -58,11 +58,13 @@ Result<ProcessPlace> meeting_place(const Environment& variable, ProcessPlace pla
     return fail(ErrorCode::kUsage, fmt::format("MASTER_PORT={} is no port", *port));
   if (!address.empty()) {
     place.address = address;
+  } else if (place.local_size == place.size) {
+    // On one machine its name, which may not resolve, isn't needed.
   } else if (place.launcher == "slurm") {
     place.address = first_host(text_of(variable, "SLURM_STEP_NODELIST"));
     if (place.address.empty()) place.address = first_host(text_of(variable, "SLURM_JOB_NODELIST"));
     if (place.address.empty()) return fail(ErrorCode::kUsage, "SLURM_JOB_NODELIST is not set", "set MASTER_ADDR");
-  } else if (place.local_size != place.size) {
+  } else {
     return fail(ErrorCode::kUsage, fmt::format("{} processes on several machines, and no MASTER_ADDR", place.size),
                 "set MASTER_ADDR to the host of the first one");
   }
@@ -114,7 +116,8 @@ Result<ProcessPlace> process_place(const Environment& variable) {
     if (place.launcher == "slurm") {  // "2(x3),1": of the first machines 2 each; right for equal ones
       const std::string tasks = text_of(variable, "SLURM_STEP_TASKS_PER_NODE");
       int64_t n = 0;
-      if (std::from_chars(tasks.data(), tasks.data() + tasks.size(), n).ec == std::errc() && n > 0) local_size = n;
+      const bool known = std::from_chars(tasks.data(), tasks.data() + tasks.size(), n).ec == std::errc() && n > 0;
+      local_size = known ? n : 1;
     }
     place.local_rank = static_cast<int>(local_rank.value_or(0));
     place.local_size = static_cast<int>(local_size.value_or(local_rank ? 1 : *size));

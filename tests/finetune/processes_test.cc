@@ -85,6 +85,9 @@ TEST(ProcessPlace, EveryLauncherSaysWhereAProcessStands) {
   EXPECT_EQ(slurm->local_size, 2);
   EXPECT_EQ(slurm->address, "node07");
   EXPECT_EQ(slurm->port, 20000 + 81 * 7 + 1);
+  Variables one_machine = step;
+  one_machine["SLURM_STEP_TASKS_PER_NODE"] = "6";
+  EXPECT_EQ(place(one_machine)->address, "127.0.0.1");
   // A batch script has its job's rank and number of tasks too, but is one process: srun has not been called.
   Variables script = step;
   script.erase("SLURM_STEP_ID");
