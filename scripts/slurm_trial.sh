@@ -88,8 +88,9 @@ flags=(--lora --rank 4 --max-steps 4 --max-examples 64 --max-validation 8 --dtyp
 wait_for() { while [ -n "$(squeue -h -j "$1" 2>/dev/null)" ]; do sleep 0.5; done; }
 export SLMCONV=$slmconv TASKS="t01 t05 t06" LOGS=$work/logs
 echo "== three tasks as a job array"
-job=$(pipelines/slurm/finetune.sh "$work/store" "$work/keys" "${flags[@]}" | tee /dev/stderr | cut -d: -f1)
-wait_for "$job"
+job=$(pipelines/slurm/finetune.sh "$work/store" "$work/keys" "${flags[@]}")
+echo "   $job"
+wait_for "${job%%:*}"
 echo "== the same without Slurm"
 mkdir "$work/bin"  # what the script needs, and no sbatch
 for program in bash dirname realpath sed; do ln -s "$(command -v $program)" "$work/bin/"; done
@@ -101,8 +102,9 @@ done
 echo "   the same three adapters"
 
 echo "== two processes in one job"
-job=$(TASKS=t05 SBATCH_OPTIONS="-n 2" pipelines/slurm/finetune.sh "$work/store" "$work/keys" "${flags[@]}" --seed 2 |
-  tee /dev/stderr | cut -d: -f1)
+job=$(TASKS=t05 SBATCH_OPTIONS="-n 2" pipelines/slurm/finetune.sh "$work/store" "$work/keys" "${flags[@]}" --seed 2)
+echo "   $job"
+job=${job%%:*}
 wait_for "$job"
 grep -h "2 processes started by slurm" "$work"/logs/"$job"_*.log || fail "not two processes"
 grep -hq "^t05" "$work"/logs/"$job"_*.log || fail "no adapter"
