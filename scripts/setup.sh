@@ -21,7 +21,7 @@ packages=(
   g++ cmake ninja-build pkg-config git python3 python3-venv ccache mold
   libcli11-dev libsqlite3-dev libssl-dev libfaiss-dev libopenblas-dev libsentencepiece-dev sentencepiece
   libtomlplusplus-dev libprotozero-dev libfmt-dev libspdlog-dev libexpected-dev libzstd-dev libbrotli-dev libvalijson-dev
-  libpcre2-dev libutf8proc-dev libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
+  libpcre2-dev libutf8proc-dev libgloo-dev libgtest-dev libgmock-dev libbenchmark-dev zlib1g-dev
 )
 sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
 # A new machine or image may hold no package lists yet, and without them nothing below can be looked up.

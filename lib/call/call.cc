@@ -269,7 +269,10 @@ std::string first_tool(const json::object& answer) {
 }
 
 std::string canonical_text(const CallBody& body) {
-  std::string out = "{\"choices\":" + canonical_json(body.choices);
+  json::array choices = body.choices;
+  for (auto& choice : choices)  // two answers of the same words are one, whatever else might have been said
+    if (auto* object = choice.if_object()) object->erase("logprobs");
+  std::string out = "{\"choices\":" + canonical_json(choices);
   if (!body.error.is_null()) out += ",\"error\":" + canonical_json(body.error);
   out += ",\"messages\":" + canonical_json(body.messages);
   out += ",\"params\":" + canonical_json(body.params);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <tuple>
 #include <unordered_map>
 
 #include "core/random.h"
@@ -40,6 +42,20 @@ int64_t count_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64
   return std::max<int64_t>(1, n);
 }
 
+std::vector<std::vector<uint32_t>> cut_step(const std::vector<uint32_t>& step, const std::vector<int64_t>& lengths,
+                                            int n) {
+  std::vector<std::vector<uint32_t>> out(static_cast<size_t>(n));
+  const int64_t total = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+  int64_t before = 0;
+  for (size_t i = 0; i < step.size(); ++i) {
+    // The part in which its middle falls.
+    const auto part = static_cast<size_t>((2 * before + lengths[i]) * n / (2 * total));
+    out[std::min(part, out.size() - 1)].push_back(step[i]);
+    before += lengths[i];
+  }
+  return out;
+}
+
 ShuffledSource::ShuffledSource(std::vector<nn::Sequence> sequences, std::vector<uint32_t> sessions,
                                const Options& options)
     : sequences_(std::move(sequences)),
@@ -57,8 +73,19 @@ Result<std::vector<nn::ForestBatch>> ShuffledSource::next() {
   const auto full = static_cast<double>(std::min<int64_t>(options_.batch, std::ssize(sequences_)));
   fullness_ = static_cast<double>(examples.size()) / full;
   std::vector<nn::Sequence> step;
-  for (const uint32_t i : examples) step.push_back(sequences_[i]);
+  for (const uint32_t i : part_of(examples)) step.push_back(sequences_[i]);
   return nn::make_forests(step, {.max_tokens = options_.max_batch_tokens, .share_prefixes = options_.share_prefixes});
+}
+
+// Examples that begin alike lie together, so that a part shares what it can.
+std::vector<uint32_t> ShuffledSource::part_of(std::vector<uint32_t> examples) const {
+  if (options_.n_ranks == 1) return examples;
+  if (options_.share_prefixes)
+    std::sort(examples.begin(), examples.end(),
+              [&](uint32_t a, uint32_t b) { return std::tie(sequences_[a].ids, a) < std::tie(sequences_[b].ids, b); });
+  std::vector<int64_t> lengths;
+  for (const uint32_t i : examples) lengths.push_back(std::ssize(sequences_[i].ids));
+  return cut_step(examples, lengths, options_.n_ranks)[static_cast<size_t>(options_.rank)];
 }
 
 json::object ShuffledSource::position() const { return {{"epoch", epoch_}, {"at", at_}}; }

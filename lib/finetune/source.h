@@ -1,6 +1,7 @@
 // Training batches from examples in memory: every epoch a new seeded order of whole sessions, whose calls share what
 // they begin with. A step takes sessions as long as they fit into `batch` examples; a longer session is cut. Epochs
-// share no step. A step that isn't full counts for as much of a full one.
+// share no step. Of several processes each gets its part of every step. A step that isn't full counts for as much of a
+// full one.
 #pragma once
 
 #include <vector>
@@ -16,6 +17,10 @@ std::vector<std::vector<uint32_t>> epoch_steps(const std::vector<uint32_t>& sess
                                                int64_t epoch);
 // Steps of so many epochs, at least one.
 int64_t count_steps(const std::vector<uint32_t>& sessions, int64_t batch, uint64_t seed, double epochs);
+// Cuts a step into n contiguous parts of about as many tokens each; a part may be empty. lengths[i]: of the i-th
+// example.
+std::vector<std::vector<uint32_t>> cut_step(const std::vector<uint32_t>& step, const std::vector<int64_t>& lengths,
+                                            int n);
 
 class ShuffledSource final : public BatchSource {
  public:
@@ -24,6 +29,7 @@ class ShuffledSource final : public BatchSource {
     int64_t max_batch_tokens = 8192;
     uint64_t seed = 0;
     bool share_prefixes = true;
+    int rank = 0, n_ranks = 1;  // of a run's processes: each takes its part of every step
   };
   // Requires: at least one sequence; a session for each.
   ShuffledSource(std::vector<nn::Sequence> sequences, std::vector<uint32_t> sessions, const Options& options);
@@ -33,6 +39,8 @@ class ShuffledSource final : public BatchSource {
   Status seek(const json::object& position) override;
 
  private:
+  std::vector<uint32_t> part_of(std::vector<uint32_t> examples) const;
+
   std::vector<nn::Sequence> sequences_;
   std::vector<uint32_t> sessions_;
   Options options_;

@@ -1,5 +1,6 @@
 #include "finetune/tasks.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -16,6 +17,7 @@
 #include "finetune/peft.h"
 #include "finetune/source.h"
 #include "finetune/teacher.h"
+#include "finetune/top_k.h"
 #include "model/codec.h"
 #include "nn/export.h"
 #include "nn/plan.h"
@@ -38,6 +40,7 @@ struct Base {
   std::string digest;
   std::optional<nn::Decoder> decoder;
   std::optional<Teacher> teacher;  // of distillation, fitted to it
+  std::optional<TopK> top_k;       // of distillation from logged probabilities
 };
 
 // What all tasks of a run share.
@@ -50,6 +53,7 @@ struct Examples {
   std::vector<nn::Sequence> sequences;
   std::vector<uint32_t> sessions;  // session group of each sequence
   int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
+  int64_t n_with_logprobs = 0, n_covered = 0;  // calls, and tokens of theirs, when learning from logged probabilities
   std::map<std::string, int64_t> dropped;
   std::string digest;  // of the rows asked for
 };
@@ -90,7 +94,9 @@ Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const
   SLM_TRY(base.config, nn::read_config(path));
   SLM_TRY(base.digest, select::model_digest(path));
   base.path = path;
-  if (settings.distil == Distil::kLogits) {
+  if (settings.distil == Distil::kLogits && settings.teacher.empty()) {
+    base.top_k.emplace(base.codec->vocabulary());
+  } else if (settings.distil == Distil::kLogits) {
     SLM_TRY(base.teacher, Teacher::open(settings.teacher));
     SLM_CHECK(base.teacher->fit(path, base.config));
   }
@@ -178,11 +184,36 @@ Result<Examples> load_examples(const TaskContext& context, const Setting& settin
     out.n_completion += static_cast<int64_t>(example->ids.size() - example->n_prompt);
     out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
     const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
-    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key});
+    std::vector<nn::LoggedTopK> logged;
+    if (const auto* held = logprobs_of(call.body); base.top_k && held != nullptr) {
+      logged = base.top_k->match(*example, logged_tokens(*held));
+      ++out.n_with_logprobs;
+      out.n_covered += std::ssize(logged);
+    }
+    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key, std::move(logged)});
     out.sessions.push_back(setting.view.rows()[row].group);
     return {};
   }));
   return out;
+}
+
+double coverage(const Examples& train) {
+  return static_cast<double>(train.n_covered) / static_cast<double>(std::max<int64_t>(1, train.n_completion));
+}
+
+// Says how much is known of a large model's probabilities; refuses where that is next to nothing.
+Status check_coverage(const TaskContext& context, const TaskData& data) {
+  const Examples& train = data.train;
+  const std::string line =
+      fmt::format("{}: {} of {} calls were logged with probabilities, which cover {} of {} trained tokens ({:.0f} %)",
+                  data.task->id.value, train.n_with_logprobs, train.sequences.size(), train.n_covered,
+                  train.n_completion, 100 * coverage(train));
+  if (coverage(train) >= kLeastCoverage) {
+    context.progress.note(line);
+    return {};
+  }
+  return fail(ErrorCode::kUnsupportedModel, fmt::format("{}; at least {:.0f} % are wanted", line, 100 * kLeastCoverage),
+              "--distill sequence for the logged answers alone, or --teacher DIR");
 }
 
 Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base,
@@ -195,6 +226,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
   if (data.train.sequences.empty()) return data;
   if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
+  if (base.top_k) SLM_CHECK(check_coverage(context, data));
   if (!settings.whole_sessions) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
   data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
   data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
@@ -239,30 +271,38 @@ class LeftOut {
   size_t n_chosen_, n_ = 0;
 };
 
-TrainOptions train_options(const TaskData& data, const TaskSettings& settings, Base& base, std::string identity) {
+TrainOptions train_options(const TaskContext& context, const TaskData& data, const TaskSettings& settings, Base& base) {
   TrainOptions options;
+  options.processes = context.processes;
   options.schedule = {.peak = settings.learning_rate,
                       .warmup_steps = std::llround(settings.warmup_ratio * static_cast<double>(data.n_steps)),
                       .n_steps = data.n_steps};
   options.adamw = {.weight_decay = settings.weight_decay, .clip_norm = settings.clip_norm};
   options.seed = settings.seed;
-  options.validate_every = settings.n_validations > 0 ? std::max<int64_t>(1, data.n_steps / settings.n_validations) : 0;
+  if (settings.n_validations > 0 && !data.validation.sequences.empty())
+    options.validate_every = std::max<int64_t>(1, data.n_steps / settings.n_validations);
   options.patience = settings.patience;
   options.checkpoint_every = settings.checkpoint_every;
-  options.identity = std::move(identity);
   if (base.teacher) {
     options.teacher = &base.teacher->decoder();
     options.distil = {settings.distil_share, settings.distil_temperature, base.teacher->n_common()};
+  }
+  if (base.top_k) {
+    options.logged = true;
+    options.distil.share = settings.distil_share;
   }
   return options;
 }
 
 // A shared token would have one mask of dropout for all its calls.
-ShuffledSource::Options source_options(const TaskSettings& settings) {
+ShuffledSource::Options source_options(const TaskContext& context, const TaskSettings& settings) {
+  const auto* processes = context.processes;
   return {.batch = settings.batch,
           .max_batch_tokens = settings.max_batch_tokens,
           .seed = settings.seed,
-          .share_prefixes = settings.full || settings.lora.dropout == 0};
+          .share_prefixes = settings.full || settings.lora.dropout == 0,
+          .rank = processes == nullptr ? 0 : processes->rank(),
+          .n_ranks = processes == nullptr ? 1 : processes->size()};
 }
 
 // Of the first micro-batches: the plan of the one that takes most, and how many tokens of calls one computed token
@@ -271,9 +311,10 @@ struct FirstSteps {
   nn::TrainPlan memory;
   double sharing = 1;
 };
-Result<FirstSteps> first_steps(const Base& base, const TaskData& data, const TaskSettings& settings) {
+Result<FirstSteps> first_steps(const TaskContext& context, const Base& base, const TaskData& data,
+                               const TaskSettings& settings) {
   constexpr int64_t kSteps = 64;
-  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(context, settings));
   FirstSteps out;
   nn::TrainPlan& most = out.memory;
   int64_t n_tokens = 0, n_computed = 0;
@@ -328,7 +369,9 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
     m.config.insert(lora.begin(), lora.end());
   }
   if (settings.nf4) m.config["base_quantisation"] = kNf4;
-  if (settings.distil != Distil::kNo) m.config["distill"] = base.teacher ? "logits" : "sequence";
+  if (settings.distil != Distil::kNo)
+    m.config["distill"] = base.teacher ? "logits" : base.top_k ? "logged" : "sequence";
+  if (base.top_k) m.config["distill_weight"] = settings.distil_share;
   if (base.teacher) {
     m.config["teacher"] = base.teacher->dir().string();
     m.config["distill_weight"] = settings.distil_share;
@@ -352,6 +395,7 @@ at::ScalarType compute_type(nn::DType dtype) {
 }
 
 Status load_weights(const TaskSettings& settings, Base& base) {
+  if (settings.threads > 0) at::set_num_threads(settings.threads);
   nn::Decoder::Options options;
   options.compute = compute_type(settings.dtype);
   SLM_TRY(options.device, nn::open_device(settings.device));
@@ -361,6 +405,20 @@ Status load_weights(const TaskSettings& settings, Base& base) {
   if (settings.nf4) options.nf4 = nn::Nf4Base::kPacked;
   SLM_TRY(base.decoder, nn::Decoder::load(base.path, options));
   return {};
+}
+
+// This process's part of what validates.
+std::vector<nn::Sequence> validation_part(const TaskContext& context, const TaskData& data) {
+  const auto& all = data.validation.sequences;
+  if (context.processes == nullptr) return all;
+  std::vector<uint32_t> order(all.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::vector<int64_t> lengths;
+  for (const auto& sequence : all) lengths.push_back(std::ssize(sequence.ids));
+  const auto parts = cut_step(order, lengths, context.processes->size());
+  std::vector<nn::Sequence> out;
+  for (const uint32_t i : parts[static_cast<size_t>(context.processes->rank())]) out.push_back(all[i]);
+  return out;
 }
 
 // Checkpoints lie sealed: weights count as curated data.
@@ -375,13 +433,15 @@ class TaskRun {
 
   Result<TaskOutcome> train(Manifest manifest) {
     const auto& task = *data_.task;
-    const std::string identity = manifest.input_digest();
     if (!settings_.full) SLM_CHECK(base_.decoder->add_lora(settings_.lora, settings_.seed, true));
     if (settings_.lora.dropout > 0)
       context_.progress.note("dropout draws a mask for every token of every call: shared beginnings are computed anew");
-    ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(settings_));
-    Trainer trainer(*base_.decoder, source, train_options(data_, settings_, base_, identity), context_.clock);
-    trainer.set_validation(nn::make_forests(data_.validation.sequences, {.max_tokens = settings_.max_batch_tokens}));
+    ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(context_, settings_));
+    TrainOptions options = train_options(context_, data_, settings_, base_);
+    options.identity = manifest.input_digest();
+    Trainer trainer(*base_.decoder, source, std::move(options), context_.clock);
+    trainer.set_validation(
+        nn::make_forests(validation_part(context_, data_), {.max_tokens = settings_.max_batch_tokens}));
     const fs::path checkpoint = checkpoint_path(context_.store.dir(), task.id.value);
     std::error_code ec;
     if (settings_.resume && fs::exists(checkpoint, ec)) {
@@ -408,10 +468,12 @@ class TaskRun {
     hooks.on_validation = [&](const ValidationReport& r) {
       record({{"step", r.step}, {"validation_loss", r.loss}, {"validation_accuracy", r.accuracy}});
     };
-    hooks.save = [&](const Bytes& bytes) -> Status {
-      SLM_CHECK(make_dirs(checkpoint.parent_path()));
-      return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
-    };
+    const bool writes = context_.processes == nullptr || context_.processes->is_first();
+    if (writes)
+      hooks.save = [&](const Bytes& bytes) -> Status {
+        SLM_CHECK(make_dirs(checkpoint.parent_path()));
+        return context_.store.seal_file(checkpoint, checkpoint.filename().string(), bytes);
+      };
     context_.progress.start(fmt::format("finetune {} {}", task.id.value, task.name),
                             static_cast<uint64_t>(data_.n_steps));
     const double start_s = context_.clock.monotonic_s();
@@ -426,6 +488,12 @@ class TaskRun {
       return fail(std::move(error));
     }
 
+    if (!writes) {
+      if (settings_.full) base_.decoder.reset();
+      SLM_CHECK(wait_for_first());
+      return TaskOutcome{
+          .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
+    }
     SLM_TRY(const nn::AdapterFiles files, trained_files());
     manifest.summary = {{"n_steps", result->n_steps},
                         {"n_tokens", result->n_tokens},
@@ -435,16 +503,20 @@ class TaskRun {
                         {"validation_accuracy", result->best_accuracy},
                         {"loss", result->loss},
                         {"stopped_early", result->stopped_early}};
+    if (base_.top_k) manifest.summary["coverage"] = coverage(data_.train);
     manifest.made_ms = context_.clock.now_ms();
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
     fs::remove(checkpoint, ec);
+    if (context_.processes != nullptr) SLM_CHECK(wait_for_first());
     if (settings_.full) base_.decoder.reset();  // the next task starts from the base again
     return TaskOutcome{
         .task = task.id.value, .name = task.name, .manifest = std::move(manifest), .changed = true, .train = *result};
   }
 
  private:
+  // Until the first process has written what was trained; all of them call it.
+  Status wait_for_first() const { return context_.processes->sum(at::zeros({1}, at::kFloat)); }
   // All weights are kept in the type they were computed with: what was validated is what is served.
   Result<nn::AdapterFiles> trained_files() const {
     if (!settings_.full) return peft_files(*base_.decoder, base_.path.filename().string());
@@ -464,8 +536,8 @@ Result<double> measure_speed(const TaskContext& context, const TaskData& data, c
                              Base& base) {
   nn::Decoder& decoder = *base.decoder;
   if (!settings.full) SLM_CHECK(decoder.add_lora(settings.lora, settings.seed, true));
-  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(settings));
-  TrainOptions options = train_options(data, settings, base, "");
+  ShuffledSource source(data.train.sequences, data.train.sessions, source_options(context, settings));
+  TrainOptions options = train_options(context, data, settings, base);
   options.schedule.n_steps = 3;
   options.validate_every = 0;
   double first_s = 0, last_s = 0;
@@ -533,6 +605,8 @@ Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, cons
     SLM_CHECK(use_base(context, *task, settings, base));
     SLM_TRY(TaskData data, load_task(context, setting, base, *task, settings));
     Manifest manifest = planned_manifest(setting, base, data, settings);
+    if (context.processes != nullptr)
+      SLM_CHECK(context.processes->agree("settings or data of " + task->id.value, manifest.input_digest()));
     SLM_TRY(const bool pass_over, left_out.ask(data));
     if (pass_over) {
       outcomes.push_back(
@@ -566,7 +640,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
       continue;
     }
     SLM_CHECK(load_weights(settings, base));
-    SLM_TRY(const auto first, first_steps(base, data, settings));
+    SLM_TRY(const auto first, first_steps(context, base, data, settings));
     SLM_TRY(const double speed, measure_speed(context, data, settings, base));
     const double tokens = static_cast<double>(data.train.n_tokens) * static_cast<double>(data.n_steps) /
                           static_cast<double>(data.steps_per_epoch);
@@ -581,6 +655,7 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
                      .dropped = data.train.dropped,
                      .memory_bytes = first.memory.total_bytes,
                      .n_parameters = first.memory.n_adapter_parameters,
+                     .coverage = coverage(data.train),
                      .sharing = first.sharing,
                      .tokens_per_s = speed,
                      .minutes = speed > 0 ? tokens / speed / 60 : 0,

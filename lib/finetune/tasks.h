@@ -4,6 +4,8 @@
 // Examples are calls of the training side that succeeded; where the truth is kept and the logged answer is wrong, the
 // call is left out. Calls that the model's chat template refuses (many refuse two messages of one role in a row) or
 // that are longer than its context are left out too, all counted, never cut.
+// Several processes (finetune/processes.h) take part in every task: each reads the same store, trains on its part of
+// every step, and only the first one writes.
 // Requires: a store opened as trainer, for writing; a task map; weights on disk.
 // Units: tokens; ratios in [0,1].
 // Errors: kBadInput (no such task, no examples in any or in one that was named), kUnsupportedModel, kInterrupted (a
@@ -33,7 +35,8 @@ inline constexpr double kFullRate = 2e-5;
 enum class Distil {
   kNo,        // the logged answers, without a word about it
   kSequence,  // the same: they are a large model's (sequence-level distillation)
-  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h)
+  kLogits,    // them and a teacher's distribution at each of their tokens (nn/distil.h): of the model given, or the
+              // likeliest tokens that the log has (finetune/top_k.h)
 };
 
 struct TaskSettings {
@@ -42,7 +45,7 @@ struct TaskSettings {
   nn::LoraConfig lora;
   bool nf4 = false;  // QLoRA: the base's linears in 4 bits, here and wherever the adapter is used
   Distil distil = Distil::kNo;
-  std::filesystem::path teacher;                      // of kLogits: a model directory
+  std::filesystem::path teacher;                      // of kLogits: a model directory; empty: what was logged
   double distil_share = 0.5, distil_temperature = 2;  // α and T
   double learning_rate = 2e-4;                        // of adapters; all weights bear a tenth of it (kFullRate)
   double warmup_ratio = 0.06;                         // of all steps
@@ -62,6 +65,7 @@ struct TaskSettings {
   uint64_t seed = 1;
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";
+  int threads = 0;  // to compute with; 0: as torch has them
   bool resume = false;
 };
 
@@ -77,6 +81,7 @@ struct TaskPlan {
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
+  double coverage = 0;      // of the trained tokens, by logged probabilities; 0 unless they are learnt from
   double sharing = 1;       // tokens of calls that one computed token serves, of the first steps
   double tokens_per_s = 0;  // of two measured steps
   double minutes = 0;
@@ -100,6 +105,7 @@ struct TaskContext {
   Progress& progress;
   // Called with what metrics.jsonl gets, a line each; may be empty.
   std::function<void(const json::object&)> metrics = {};
+  Processes* processes = nullptr;  // null: alone
 };
 
 Result<std::vector<TaskOutcome>> finetune_tasks(const TaskContext& context, const TaskChoice& choice,

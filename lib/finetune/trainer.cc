@@ -35,19 +35,34 @@ Result<StepReport> Trainer::one_step() {
   SLM_TRY(const auto batches, source_.next());
   return nn::guarded([&]() -> Result<StepReport> {
     double loss = 0, weight = 0;
+    int64_t n_tokens = 0;
+    const uint64_t rank = options_.processes == nullptr ? 0 : static_cast<uint64_t>(options_.processes->rank());
     for (size_t i = 0; i < batches.size(); ++i) {
       if (batches[i].loss_at.empty()) continue;
       // A checkpoint lies between steps, so seeds by step and micro-batch need no generator state.
-      const uint64_t seed =
-          options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
+      const uint64_t seed = options_.seed + 0xbf58476d1ce4e5b9ULL * rank +
+                            0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
       nn::Distillation distil;
       if (options_.teacher != nullptr) distil = {options_.teacher->scores(batches[i]), options_.distil};
-      const auto out = decoder_.loss(batches[i], seed, options_.teacher != nullptr ? &distil : nullptr);
+      if (options_.logged) distil = {{}, options_.distil, &batches[i].logged};
+      const bool distils = options_.teacher != nullptr || options_.logged;
+      const auto out = decoder_.loss(batches[i], seed, distils ? &distil : nullptr);
       out.loss.backward();
       loss += out.loss.item<double>();
       weight += batches[i].loss_weight();
-      n_tokens_ += batches[i].n_tokens;
+      n_tokens += batches[i].n_tokens;
     }
+    if (options_.processes != nullptr) {
+      const at::Tensor figures =
+          at::tensor({loss, weight, static_cast<double>(n_tokens), interrupted() ? 1.0 : 0.0}, at::kDouble);
+      SLM_CHECK(gather(figures));
+      const double* sums = figures.data_ptr<double>();
+      loss = sums[0];
+      weight = sums[1];
+      n_tokens = std::llround(sums[2]);
+      stop_ = sums[3] > 0;
+    }
+    n_tokens_ += n_tokens;
     StepReport report;
     report.rate = learning_rate(options_.schedule, step_);
     report.loss = weight > 0 ? loss / weight : 0;
@@ -64,6 +79,29 @@ Result<StepReport> Trainer::one_step() {
     last_loss_ = report.loss;
     return report;
   });
+}
+
+Status Trainer::gather(at::Tensor figures) {
+  const auto& parameters = optimiser_.parameters();
+  std::vector<at::Tensor> parts;
+  for (const auto& p : parameters) {
+    const at::Tensor& gradient = p.value.grad();
+    parts.push_back(gradient.defined() ? gradient.reshape({-1}).cpu()
+                                       : at::zeros({p.value.numel()}, p.value.options().device(at::kCPU)));
+  }
+  const at::Tensor all = at::cat(parts);
+  parts.clear();
+  lost_ = true;
+  SLM_CHECK(options_.processes->sum(all));
+  SLM_CHECK(options_.processes->sum(std::move(figures)));
+  lost_ = false;
+  int64_t at = 0;
+  for (const auto& p : parameters) {
+    at::Tensor value = p.value;
+    value.mutable_grad() = all.narrow(0, at, value.numel()).view(value.sizes()).to(value.device());
+    at += value.numel();
+  }
+  return {};
 }
 
 bool Trainer::diverges(double loss, double grad_norm) {
@@ -89,6 +127,18 @@ Result<ValidationReport> Trainer::validate() {
       weight += batch.loss_weight();
       hits += out.hits;
       n += static_cast<int64_t>(batch.loss_at.size());
+    }
+    if (options_.processes != nullptr) {
+      const at::Tensor figures =
+          at::tensor({loss, weight, static_cast<double>(hits), static_cast<double>(n)}, at::kDouble);
+      lost_ = true;
+      SLM_CHECK(options_.processes->sum(figures));
+      lost_ = false;
+      const double* sums = figures.data_ptr<double>();
+      loss = sums[0];
+      weight = sums[1];
+      hits = std::llround(sums[2]);
+      n = std::llround(sums[3]);
     }
     report.loss = weight > 0 ? loss / weight : 0;
     report.accuracy = n > 0 ? static_cast<double>(hits) / static_cast<double>(n) : 0;
@@ -209,7 +259,9 @@ Result<TrainResult> Trainer::run(const TrainHooks& hooks) {
   TrainResult result;
   const double begun = clock_.monotonic_s();
   const int64_t tokens_before = n_tokens_, steps_before = step_;
-  const bool validating = options_.validate_every > 0 && !validation_.empty();
+  auto* const processes = options_.processes;
+  const bool validating = options_.validate_every > 0 && (!validation_.empty() || processes != nullptr);
+  if (processes != nullptr) SLM_CHECK(processes->agree("step to go on from", std::to_string(step_)));
   const auto save = [&]() -> Status {
     if (!hooks.save) return {};
     return hooks.save(checkpoint());
@@ -219,14 +271,21 @@ Result<TrainResult> Trainer::run(const TrainHooks& hooks) {
       result.stopped_early = true;
       break;
     }
-    if (interrupted()) {
+    // All of several processes stop after the same step.
+    if (processes != nullptr ? stop_ : interrupted()) {
       SLM_CHECK(save());
       return fail(ErrorCode::kInterrupted,
                   fmt::format("training interrupted after step {} of {}{}", step_, options_.schedule.n_steps,
                               hooks.save ? "; a checkpoint was written" : ""),
                   hooks.save ? "repeat the command with --resume" : "");
     }
-    SLM_TRY(auto report, one_step());
+    const json::object before = source_.position();
+    auto step = one_step();
+    if (!step && lost_) {  // weights and moments are those of the last whole step
+      SLM_CHECK(source_.seek(before));
+      SLM_CHECK(save());
+    }
+    SLM_TRY(auto report, std::move(step));
     const double seconds = clock_.monotonic_s() - begun;
     if (seconds > 0) report.tokens_per_s = static_cast<double>(n_tokens_ - tokens_before) / seconds;
     report.seconds_left =

@@ -4,6 +4,10 @@
 // A step's loss is Σ weight · token loss / Σ weight over all its micro-batches, so that how a step is cut into
 //   micro-batches doesn't matter. Before clipping, its gradient is scaled by how full the step is, so that what is left
 //   over at the end of an epoch weighs no more than it would in a full step.
+// Several processes: each has its part of every step's examples and of the validation. Losses, weights and gradients
+//   are summed over all of them before the step is clipped and taken, so that all of them hold the same weights. A
+//   checkpoint is the same for any number of them. When another one is lost, what the last whole step left is handed
+//   to `save`.
 // A run diverges where its loss or gradient isn't finite any more, or where the loss, averaged over some ten steps, is
 //   half as much again as that of guessing among all tokens and three times what it began with.
 // Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when it
@@ -19,6 +23,7 @@
 #include "core/bytes.h"
 #include "core/time.h"
 #include "finetune/optimiser.h"
+#include "finetune/processes.h"
 #include "nn/decoder.h"
 
 namespace slm::finetune {
@@ -27,7 +32,7 @@ namespace slm::finetune {
 class BatchSource {
  public:
   virtual ~BatchSource() = default;
-  // The micro-batches of the next step; never empty.
+  // The micro-batches of the next step: this process's part of them, which may be empty where there are several.
   virtual Result<std::vector<nn::ForestBatch>> next() = 0;
   // What next() gave last, as a share of a full step; in (0, 1].
   virtual double fullness() const { return 1; }
@@ -58,7 +63,9 @@ struct TrainOptions {
   int64_t checkpoint_every = 0;    // steps; 0: only when interrupted
   nn::Decoder* teacher = nullptr;  // with one, the loss of training is that of distillation from it
   nn::DistilOptions distil;
-  std::string identity;  // of data and settings, by the caller; a checkpoint with another one is refused
+  bool logged = false;             // the loss of training is that of distillation from the lists in its batches
+  Processes* processes = nullptr;  // of a data-parallel run; null: alone
+  std::string identity;            // of data and settings, by the caller; a checkpoint with another one is refused
 };
 
 struct TrainResult {
@@ -81,7 +88,7 @@ class Trainer {
  public:
   Trainer(nn::Decoder& decoder, BatchSource& source, TrainOptions options, Clock& clock);
 
-  // Batches that validation measures; none: no validation.
+  // Batches that validation measures, this process's part of them; none, in one process: no validation.
   void set_validation(std::vector<nn::ForestBatch> batches) { validation_ = std::move(batches); }
   // Continues from a checkpoint's bytes: same weights, moments, position and early-stopping state.
   Status resume(ByteSpan checkpoint);
@@ -92,6 +99,8 @@ class Trainer {
   Result<StepReport> one_step();
   bool diverges(double loss, double grad_norm);
   Result<ValidationReport> validate();
+  // Adds up what the processes gathered in a step: gradients, and `figures`.
+  Status gather(at::Tensor figures);
   Bytes checkpoint();
   void keep_best();
   void restore_best();
@@ -103,6 +112,8 @@ class Trainer {
   AdamW optimiser_;
   std::vector<nn::ForestBatch> validation_;
   int64_t step_ = 0, n_tokens_ = 0;
+  bool stop_ = false;  // one of the processes was interrupted
+  bool lost_ = false;  // a sum over them failed
   double last_loss_ = 0, first_loss_ = 0, mean_loss_ = 0;
   int64_t best_step_ = 0;
   double best_loss_ = 0, best_accuracy_ = 0;

@@ -71,6 +71,14 @@ class Grower {
       batch_.loss_at.push_back(before);
       batch_.targets.push_back(s.ids[token]);
       batch_.weights.push_back(weight);
+      for (size_t i = from; i < to; ++i) {
+        const auto& logged = at(i).logged;
+        const auto it =
+            std::partition_point(logged.begin(), logged.end(), [&](const LoggedTopK& k) { return k.at < t; });
+        if (it == logged.end() || it->at != t) continue;
+        batch_.logged.push_back(*it);
+        batch_.logged.back().at = static_cast<int32_t>(batch_.loss_at.size()) - 1;
+      }
     }
     batch_.nodes.push_back({begin, static_cast<int32_t>(batch_.ids.size()), parent});
   }

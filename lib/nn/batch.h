@@ -17,6 +17,14 @@ struct ForestNode {
   int32_t begin = 0, end = 0, parent = -1;
 };
 
+// What a teacher was logged to have said of one token of an answer: the probability of some ids. The rest is spread
+// over all others, nobody knows how.
+struct LoggedTopK {
+  int32_t at = 0;  // of a sequence: the index of the token; of a batch: the index into loss_at of what predicts it
+  std::vector<int32_t> ids;  // different ones
+  std::vector<float> probabilities;
+};
+
 struct ForestBatch {
   std::vector<ForestNode> nodes;   // depth first, parents before children; their tokens in this order, without gaps
   std::vector<int32_t> ids;        // [N]
@@ -25,6 +33,7 @@ struct ForestBatch {
   std::vector<int32_t> loss_at;    // flat index of a hidden state that predicts …
   std::vector<int32_t> targets;    // … this token; once per child where paths part
   std::vector<float> weights;      // with this weight, summed over the sequences that share the prediction
+  std::vector<LoggedTopK> logged;  // by `at`; of several sequences that share a prediction each its own
   int64_t n_tokens = 0;            // of the sequences, as if nothing were shared
   int64_t size() const { return static_cast<int64_t>(ids.size()); }
   double loss_weight() const;                     // Σ weights
@@ -33,9 +42,10 @@ struct ForestBatch {
 
 struct Sequence {
   std::vector<int32_t> ids;
-  size_t n_prompt = 0;      // the first n_prompt tokens
-  float prompt_weight = 0;  // weight of their loss; the rest weigh 1. The first token is never a target
-  int32_t rope_key = 0;     // rope_key(config, length): sequences of different keys share nothing
+  size_t n_prompt = 0;                  // the first n_prompt tokens
+  float prompt_weight = 0;              // weight of their loss; the rest weigh 1. The first token is never a target
+  int32_t rope_key = 0;                 // rope_key(config, length): sequences of different keys share nothing
+  std::vector<LoggedTopK> logged = {};  // by `at`, of tokens after the prompt
 };
 
 struct ForestOptions {

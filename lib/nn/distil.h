@@ -2,6 +2,9 @@
 //
 //   Σ weight · (α · T² · KL(teacher ‖ student, both softened by T) + (1 − α) · −log student[target])
 //
+// From what was logged of a teacher's likeliest tokens instead, at temperature 1: where they are known of a token,
+//   α · KL over these ids and one bucket for all others + (1 − α) · −log student[target], elsewhere −log
+//   student[target].
 // Both vocabularies are cut to the rows they have in common before they are softened; the second term is over all of
 // the student's. Logits exist only for some hundred rows at a time, in float32.
 // Shapes: P positions, C width of the student, E of the teacher, V and U rows of their vocabularies.
@@ -11,6 +14,7 @@
 
 #include <torch/types.h>
 
+#include "nn/batch.h"
 #include "nn/ops.h"
 
 namespace slm::nn {
@@ -28,6 +32,7 @@ struct DistilOptions {
 struct Distillation {
   Scores teacher;
   DistilOptions options;
+  const std::vector<LoggedTopK>* logged = nullptr;  // of the batch; instead of a teacher. Only `share` counts then
 };
 
 // Gradients reach student.states and student.head where they take any. hits as of linear_cross_entropy.

@@ -35,6 +35,7 @@ json::object to_json(const Report& r) {
   out["n_merged_groups"] = r.n_merged_groups;
   out["linked_groups"] = json::array(r.linked_groups.begin(), r.linked_groups.end());
   out["n_files"] = r.n_files;
+  out["n_logprobs_dropped"] = r.n_logprobs_dropped;
   out["n_unmeasured"] = r.n_unmeasured;
   out["n_over_limit"] = r.n_over_limit;
   json::array gate;
@@ -69,6 +70,7 @@ Result<Report> report_from_json(const json::value& value) {
   r.n_merged_groups = get_int(o, "n_merged_groups").value_or(0);
   for (const json::value& name : *get_array(o, "linked_groups")) r.linked_groups.emplace_back(name.get_string());
   r.n_files = get_int(o, "n_files").value_or(0);
+  r.n_logprobs_dropped = get_int(o, "n_logprobs_dropped").value_or(0);
   r.n_unmeasured = get_int(o, "n_unmeasured").value_or(0);
   r.n_over_limit = get_int(o, "n_over_limit").value_or(0);
   for (const json::value& item : *get_array(o, "gate")) {

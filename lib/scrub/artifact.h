@@ -43,6 +43,7 @@ struct Report {
   int64_t n_sessions = 0, n_groups = 0, n_merged_groups = 0;
   std::vector<std::string> linked_groups;  // pseudonyms: fixed earlier on the test side, now known to repeat the other
   int64_t n_files = 0;                     // encoded files taken out of kept calls: nobody can look into them
+  int64_t n_logprobs_dropped = 0;          // kept calls whose logged probabilities went, because the answer was changed
   int64_t n_unmeasured = 0;                // values of the answer key that are too short to be looked for
   int64_t n_over_limit = 0;                // how often a pattern gave up; such calls are dropped as not_scanned
   std::vector<GateRow> gate;               // empty: not measured

@@ -214,7 +214,7 @@ Status visit_fields(CallBody& body, const FieldVisitor& visit) {
     for (auto& member : *object) {
       if (member.key() == "message" && member.value().is_object()) {
         SLM_CHECK(Walker(visit, Place::kAnswer, i).message(member.value().get_object()));
-      } else if (!among(member.key(), {"finish_reason", "id", "type"})) {
+      } else if (!among(member.key(), {"finish_reason", "id", "type", "logprobs"})) {
         SLM_CHECK(other.all(member.value(), {}, {"id", "type"}));
       }
     }

@@ -13,6 +13,7 @@
 #include "scrub/fields.h"
 #include "scrub/filter/filter.h"
 #include "scrub/gate.h"
+#include "scrub/logprobs.h"
 #include "scrub/public_phrases.h"
 #include "scrub/replace/text_scrubber.h"
 #include "scrub/sessions.h"
@@ -79,6 +80,7 @@ class Run {
   Report report_;
   int64_t n_added_ = 0;
   int64_t n_files_ = 0;  // taken out of the call at hand
+  bool lost_logprobs_ = false;
   double began_s_ = 0;
 };
 
@@ -215,6 +217,7 @@ Status Run::scrub_body(Call& call, uint32_t session, Scrubbed* typed) {
     if (field.place == Place::kRequest) return field.index >= first ? &typed->input : nullptr;
     return field.place == Place::kAnswer && field.index == 0 ? &typed->answer : nullptr;
   };
+  std::vector<size_t> changed_answers;
   const FieldVisitor visit = [&](const Field& field, std::string_view text) -> Result<std::optional<std::string>> {
     if (field.kind == FieldKind::kFile) {
       n_files_ += 1;
@@ -226,6 +229,7 @@ Status Run::scrub_body(Call& call, uint32_t session, Scrubbed* typed) {
     if (std::string* sink = sink_of(field))
       sink->append(out.typed.empty() ? text : std::string_view(out.typed)).push_back('\n');
     if (!out.changed) return std::nullopt;
+    if (field.place == Place::kAnswer) changed_answers.push_back(field.index);
     return std::move(out.text);
   };
   if (gated) gate_->before(json::serialize(to_json(call.body)));
@@ -233,6 +237,8 @@ Status Run::scrub_body(Call& call, uint32_t session, Scrubbed* typed) {
   if (typed != nullptr)
     if (const auto* answer = answer_of(call.body)) typed->answer = first_tool(*answer) + "\n";
   SLM_CHECK(visit_fields(call.body, visit));
+  SLM_TRY(lost_logprobs_, scrub_logprobs(call.body.choices, changed_answers,
+                                         [&](std::string_view text) { return scrubber_->would_change(text, scope); }));
   if (gated) gate_->after(json::serialize(to_json(call.body)));
   return {};
 }
@@ -275,6 +281,7 @@ Status Run::decide_one(int64_t index, Call& call) {
   if (!repeated) {
     found_.add(scrubber_->counts());
     report_.n_files += n_files_;
+    report_.n_logprobs_dropped += lost_logprobs_ ? 1 : 0;
   }
   if (gate_) gate_->end_call(!repeated);
   return {};

@@ -10,6 +10,7 @@
   families.py adapters DIR OURS MERGED FILE       loads what slmconv wrote for DIR's models into peft (adapters, under OURS) and
                                                   transformers (merged models), compares logits, appends the deviations to FILE
   families.py distil DIR                          writes DIR/distil.safetensors: losses of distillation between DIR's models
+  families.py logged DIR                          writes DIR/logged.safetensors: the same from the top k of a teacher's tokens
   families.py nf4 FILE                            matrices of awkward sizes as bitsandbytes quantises them
   families.py table FILE...                       turns the lines that nn_test wrote into the table of the README
 
@@ -366,6 +367,60 @@ def distil(directory):
     save_file(out, directory / "distil.safetensors")
 
 
+# (student, teacher, share, tokens logged in each place). Of the teacher's list every second one of the second pair lacks
+# its third token, and every fourth place has no list at all.
+LOGGED = [("llama-tied", "qwen3", 0.7, 4), ("qwen2-nf4", "llama-wide", 1.0, 6), ("gemma2", "gemma2", 0.3, 37)]
+
+
+def logged(directory):
+    """A student with its adapter learns from the likeliest tokens of a teacher; all others are one bucket."""
+    F = torch.nn.functional
+    torch.set_num_threads(1)
+    out = {}
+    for student, teacher, share, k in LOGGED:
+        expected = load_file(directory / student / "expected.safetensors")
+        model = peft.PeftModel.from_pretrained(load_base(directory / student, student), directory / student / "adapter", is_trainable=True).eval()
+        theirs = load_base(directory / teacher, teacher)
+        total, n = 0, 0
+        for i in range(len(LENGTHS)):
+            ids, n_prompt = expected[f"ids.{i}"].long().clamp(max=36), int(expected[f"n_prompt.{i}"])
+            forget(model)
+            log_q = F.log_softmax(model(ids[None]).logits[0].float(), -1)
+            p = F.softmax(logits_of(theirs, ids)[:, :37], -1)
+            places, lists, chances = [], [], []
+            for t in range(max(1, n_prompt), len(ids)):
+                nll = -log_q[t - 1, ids[t]]
+                n += 1
+                if t % 4 == 3:
+                    total = total + nll
+                    continue
+                top = p[t - 1].topk(k)
+                keep = [j for j in range(k) if not (student == "qwen2-nf4" and t % 2 and j == 2)]
+                known, chance = top.indices[keep], top.values[keep]
+                rest = (1 - chance.sum()).clamp(min=0)
+                chance, rest = chance / (chance.sum() + rest), rest / (chance.sum() + rest)
+                others = torch.ones(log_q.shape[1], dtype=torch.bool)
+                others[known] = False
+                kl = F.kl_div(log_q[t - 1, known], chance, reduction="sum")
+                if rest > 0:
+                    kl = kl + rest * (rest.log() - log_q[t - 1, others].logsumexp(0))
+                total = total + share * kl + (1 - share) * nll
+                places.append(t)
+                lists.append(F.pad(known, (0, k - len(known)), value=-1))
+                chances.append(F.pad(top.values[keep], (0, k - len(known))))
+            if not places:
+                continue
+            out[f"{student}.at.{i}"] = torch.tensor(places, dtype=torch.int32)
+            out[f"{student}.ids.{i}"] = torch.stack(lists).int()
+            out[f"{student}.p.{i}"] = torch.stack(chances)
+        (total / n).backward()
+        out[f"{student}.loss"] = (total / n).detach().reshape(1)
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                out[f"{student}.grad.{plain(name)}"] = p.grad.clone()
+    save_file(out, directory / "logged.safetensors")
+
+
 def program_logits(program, directory, ids, *more):
     command = [program, "models", "logits", str(directory), "--ids", ",".join(map(str, ids)), "--dtype", "float32", "--json", *more]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -441,6 +496,8 @@ def main():
     sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("distil")
     sub.add_argument("directory", type=pathlib.Path)
+    sub = commands.add_parser("logged")
+    sub.add_argument("directory", type=pathlib.Path)
     sub = commands.add_parser("nf4")
     sub.add_argument("file", type=pathlib.Path)
     sub = commands.add_parser("table")
@@ -450,6 +507,8 @@ def main():
         make(args.directory, args.seed, args.gradients, args.rows)
     elif args.command == "distil":
         distil(args.directory)
+    elif args.command == "logged":
+        logged(args.directory)
     elif args.command == "nf4":
         make_nf4(args.file)
     elif args.command == "logits":

@@ -18,6 +18,7 @@ families=("$venv/bin/python" scripts/interop/families.py)
 echo "== every family, NF4, distillation: logits, an adapter's logits, gradients, decoding"
 "${families[@]}" make "$work/families" --seed "$seed" --gradients
 "${families[@]}" distil "$work/families"
+"${families[@]}" logged "$work/families"
 "$venv/bin/python" scripts/interop/recurrence.py "$work/families"
 SLMCONV_INTEROP_FAMILIES=$work/families SLMCONV_INTEROP_TABLE=$work/table SLMCONV_INTEROP_MERGED=$work/merged "$build/tests/nn_test" --gtest_brief=1 --gtest_filter='*Family*:Nf4.*:Distil.*'
 echo "== 20 AdamW steps"

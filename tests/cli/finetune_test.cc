@@ -2,6 +2,9 @@
 // disk.
 #include <gmock/gmock.h>
 
+#include <sys/wait.h>
+
+#include <cstdlib>
 #include <sstream>
 
 #include "core/file.h"
@@ -117,6 +120,53 @@ TEST_F(FinetuneCommand, CtrlCLeavesASealedCheckpointThatResumeGoesOnFrom) {
   EXPECT_THAT(told.str(), testing::Not(HasSubstr("\"done\":50,")));
   EXPECT_THAT(told.str(), HasSubstr("\"adapter\":\"" + adapter + '"')) << "not what an uninterrupted run makes";
   EXPECT_FALSE(fs::exists(checkpoint));
+}
+
+// As torchrun would start them. What one process trains alone is the measure.
+TEST_F(FinetuneCommand, TwoProcessesTrainOneAdapterAndTheFirstOneWritesIt) {
+  const fs::path alone = root_ / "alone", both = root_ / "both";
+  fs::copy(root_ / "store", alone, fs::copy_options::recursive);
+  fs::copy(root_ / "store", both, fs::copy_options::recursive);
+  const std::string task = label_task();
+  const auto line = [&](const fs::path& store, std::string_view more) {
+    return fmt::format(
+        "{} --json --store {} --identity {} finetune {} --lora --rank 2 --max-steps 6 --dtype float32 --seed 5 {}",
+        SLM_PROGRAM, store.string(), (root_ / "keys").string(), task, more);
+  };
+  const auto start = [&](int rank, std::string_view more) {
+    return fmt::format(
+        "RANK={0} LOCAL_RANK={0} WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT={1} "
+        "OMP_NUM_THREADS=1 {2} >{3}/rank{0} 2>&1",
+        rank, 20000 + getpid() % 20000, line(both, more), root_.string());
+  };
+  const auto shell = [](const std::string& command) { return WEXITSTATUS(std::system(command.c_str())); };
+  const auto figures = [](const fs::path& store) {
+    std::vector<double> out;
+    for (const auto& entry : fs::recursive_directory_iterator(store / "artifacts" / "finetune")) {
+      if (entry.path().filename() != "metrics.jsonl") continue;
+      const std::string text = read_file(entry.path()).value();
+      if (text.find("\"step\":6,") == std::string::npos) continue;  // of the pipeline before
+      std::istringstream in(text);
+      for (std::string row; std::getline(in, row);)
+        for (const char* key : {"loss", "validation_loss"})
+          if (const auto x = get_number(json::parse(row).as_object(), key)) out.push_back(*x);
+    }
+    return out;
+  };
+  ASSERT_EQ(shell(line(alone, ">/dev/null 2>&1")), 0);
+  const std::string pair = fmt::format("{} & {}; rc=$?; wait $!; [ $? = 0 ] && exit $rc", start(1, ""), start(0, ""));
+  ASSERT_EQ(shell(pair), 0) << read_file(root_ / "rank0").value() << read_file(root_ / "rank1").value();
+  const auto one = figures(alone), two = figures(both);
+  ASSERT_EQ(one.size(), 12u);
+  ASSERT_EQ(two.size(), one.size());
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(two[i], one[i], 1e-4) << i;
+  const std::string first = read_file(root_ / "rank0").value(), second = read_file(root_ / "rank1").value();
+  EXPECT_THAT(first, HasSubstr("\"changed\":true"));
+  EXPECT_THAT(second, testing::Not(HasSubstr("summary")));
+
+  // The second one is given other settings: both end, and say why.
+  EXPECT_NE(shell(fmt::format("{} & {}; rc=$?; wait $!; exit $rc", start(1, "--clip 3"), start(0, "--clip 2"))), 0);
+  EXPECT_THAT(read_file(root_ / "rank1").value(), HasSubstr("process 1 of 2: not the same settings or data"));
 }
 
 TEST_F(FinetuneCommand, NoTaskNoMethodNoSuchTask) {
@@ -289,7 +339,10 @@ TEST_F(OtherMethods, ATeacherOfTheSameTokensIsLearntFrom) {
   const Ran refused = train({"--distill", "logits", "--teacher", other.string()});
   EXPECT_EQ(refused.rc, 22) << refused.out;
   EXPECT_THAT(refused.out, HasSubstr("--distill sequence"));
-  EXPECT_EQ(train({"--distill", "logits"}).rc, 2);
+  const Ran nothing_logged = train({"--distill", "logits"});
+  EXPECT_EQ(nothing_logged.rc, 22);
+  EXPECT_THAT(nothing_logged.out, HasSubstr("--distill sequence"));
+  EXPECT_EQ(train({"--distill", "logits", "--temperature", "2"}).rc, 2);
   EXPECT_EQ(train({"--teacher", base_.string()}).rc, 2);
   EXPECT_EQ(train({"--distill", "ideas"}).rc, 2);
 }

@@ -7,8 +7,10 @@
 
 #include <set>
 
+#include "call/logprobs.h"
 #include "cluster/cluster.h"
 #include "core/random.h"
+#include "model/codec.h"
 #include "model/test_model.h"
 #include "support/fake_store.h"
 
@@ -138,6 +140,63 @@ TEST_F(FinetuneTasks, CallsThatTheTemplateRefusesAreLeftOutAndCounted) {
   EXPECT_THAT(trained->front().manifest.dropped, ElementsAre(std::pair("template_refuses", 6)));
 }
 
+// As many calls with logged probabilities as are asked for, on the student's own tokens; then on none of its tokens.
+TEST_F(FinetuneTasks, LoggedProbabilitiesAreLearntFromWhereTheyCoverEnough) {
+  const auto codec = model::Codec::open(base_).value();
+  const auto add_calls = [&](int n_logged, bool fitting) {
+    for (int i = 0; i < 40; ++i) {
+      const std::string answer = i % 2 ? "shipping" : "billing";
+      Call call = make(kRouter, fmt::format("{} case {}", i % 2 ? "parcel late" : "bill wrong", i), answer, i);
+      const auto example =
+          codec->encode_example({call.body.messages, {}}, call.body.choices[0].at("message").as_object());
+      std::vector<LoggedToken> tokens;
+      std::string text;
+      for (size_t t = example->n_prompt; t < example->ids.size() && text != answer; ++t) {
+        const std::string bytes = codec->vocabulary()->bytes_of(example->ids[t]);
+        text += bytes;
+        if (fitting) tokens.push_back({bytes, -0.5, {{bytes, -0.5}, {"a", -2}, {"no such token", -3}}});
+      }
+      ASSERT_EQ(text, answer) << "a token of the model puts a space before the answer";
+      if (!fitting) tokens.push_back({answer, -0.5, {}});
+      if (i < n_logged) call.body.choices[0].as_object()["logprobs"] = to_json(tokens);
+      add(std::move(call));
+    }
+    cluster();
+  };
+  add_calls(40, true);
+  auto s = settings();
+  s.distil = Distil::kLogits;
+  s.distil_share = 0.7;
+  s.max_steps = 30;
+  s.learning_rate = 1e-2;
+  const auto plans = plan(s);
+  ASSERT_TRUE(plans) << plans.error().message;
+  EXPECT_GT(plans->front().coverage, 0.5);
+  EXPECT_LT(plans->front().coverage, 1) << "nobody logs how a turn ends";
+  EXPECT_THAT(notes_.lines, testing::Contains(HasSubstr("24 of 24 calls were logged with probabilities")));
+  std::vector<double> losses;
+  const TaskContext context{*store_, *clock_, notes_, [&](const json::object& line) {
+                              if (const auto loss = get_number(line, "loss")) losses.push_back(*loss);
+                            }};
+  const auto trained = finetune_tasks(context, {{}, true}, s);
+  ASSERT_TRUE(trained) << trained.error().message;
+  EXPECT_LT(losses.back(), losses.front() - 0.5);
+  const auto& manifest = trained->front().manifest;
+  EXPECT_EQ(get_string(manifest.config, "distill"), "logged");
+  EXPECT_EQ(get_number(manifest.summary, "coverage"), plans->front().coverage);
+
+  for (const auto& [n, fitting] : {std::pair{0, true}, {4, true}, {40, false}}) {
+    TearDown();
+    SetUp();
+    add_calls(n, fitting);
+    const auto refused = plan(s);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupportedModel);
+    EXPECT_THAT(refused.error().message, HasSubstr("at least 20 %"));
+    EXPECT_THAT(refused.error().hint, HasSubstr("--distill sequence"));
+  }
+}
+
 TEST_F(FinetuneTasks, NothingLeftSaysWhyWithTheCounts) {
   add_router(1);
   cluster();
@@ -181,6 +240,35 @@ TEST_F(FinetuneTasks, OfAllATaskWithoutACallIsLeftOutAndCounted) {
   const auto named = finetune_tasks({*store_, *clock_, notes_}, {{(*plans)[left].task}, true}, s);
   ASSERT_FALSE(named) << "a task that was named isn't passed over";
   EXPECT_EQ(named.error().code, ErrorCode::kBadInput);
+}
+
+// One base for all tasks of a run: after the first task nothing of it is read from disk again, and no task finds
+// anything of another's adapter in it.
+TEST_F(FinetuneTasks, SeveralAdaptersOverOneBase) {
+  add_router(0);
+  for (int i = 0; i < 40; ++i)
+    add(make("Name the season of the month that you are given in one word.", fmt::format("month {}", i % 12),
+             i % 2 ? "winter" : "summer", i));
+  cluster();
+  ASSERT_EQ(kinds_.size(), 2u);
+  auto s = settings();
+  s.max_steps = 3;
+  const fs::path weights = base_ / "model.safetensors", hidden = dir_ / "hidden";
+  std::map<std::string, std::string> apart;
+  for (const auto& [id, kind] : kinds_) {
+    const auto one = finetune_tasks({*store_, *clock_, notes_}, {{id}, false}, s);
+    ASSERT_TRUE(one) << one.error().message;
+    apart[id] = one->front().manifest.id;
+    fs::remove_all(dir_ / "artifacts/finetune");
+  }
+  const TaskContext context{*store_, *clock_, notes_, [&](const json::object&) {
+                              if (fs::exists(weights)) fs::rename(weights, hidden);
+                            }};
+  const auto both = finetune_tasks(context, {{}, true}, s);
+  ASSERT_TRUE(both) << both.error().message;
+  ASSERT_EQ(both->size(), 2u);
+  EXPECT_FALSE(fs::exists(weights));
+  for (const auto& outcome : *both) EXPECT_EQ(outcome.manifest.id, apart[outcome.task]) << outcome.task;
 }
 
 // The mask begins after the generation prompt and the end of the turn is trained: both can be seen.

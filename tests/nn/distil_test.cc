@@ -52,6 +52,58 @@ TEST(Distil, LossAndGradientsEqualTorchs) {
       }
 }
 
+// From the likeliest tokens of a teacher: some places without any, lists of other lengths, one with the whole
+// vocabulary.
+TEST(Distil, LossAndGradientsFromLoggedTokensEqualTorchs) {
+  const fs::path root = family_dirs()[0].parent_path();
+  const Reference theirs{root, nn::SafeTensors::open(root / "logged.safetensors").value()};
+  for (const auto& [name, share] : {std::pair{"llama-tied", 0.7}, {"qwen2-nf4", 1.0}, {"gemma2", 0.3}})
+    for (const auto compute : {at::kFloat, at::kDouble})
+      for (const bool shared : {false, true}) {
+        SCOPED_TRACE(name);
+        const Reference reference = reference_in(root / name);
+        auto student = load(reference.dir, compute);
+        const auto adapter = nn::parse_adapter(reference.adapter()).value();
+        ASSERT_TRUE(student.set_lora(adapter.config, adapter.pairs, true));
+        std::vector<nn::Sequence> sequences;
+        for (int i = 0; i < reference.n_examples(); ++i) {
+          auto ids = reference.ids(i);
+          for (auto& id : ids) id = std::min(id, 36);
+          sequences.push_back({std::move(ids), reference.n_prompt(i), 0});
+          if (!theirs.has(fmt::format("{}.at.{}", name, i))) continue;
+          const Tensor at = theirs.get(fmt::format("{}.at.{}", name, i)),
+                       p = theirs.get(fmt::format("{}.p.{}", name, i)),
+                       known = theirs.get(fmt::format("{}.ids.{}", name, i));
+          for (int64_t row = 0; row < at.size(0); ++row) {
+            nn::LoggedTopK one;
+            one.at = at[row].item<int32_t>();
+            for (int64_t j = 0; j < known.size(1); ++j) {
+              if (known[row][j].item<int32_t>() < 0) continue;
+              one.ids.push_back(known[row][j].item<int32_t>());
+              one.probabilities.push_back(p[row][j].item<float>());
+            }
+            sequences.back().logged.push_back(std::move(one));
+          }
+        }
+        Tensor loss;
+        double weight = 0;
+        size_t n_logged = 0;
+        for (const auto& batch : nn::make_forests(sequences, {.max_tokens = 1 << 20, .share_prefixes = shared})) {
+          nn::Distillation from{{}, {.share = share}, &batch.logged};
+          const Tensor part = student.loss(batch, 0, &from).loss;
+          loss = loss.defined() ? loss + part : part;
+          weight += batch.loss_weight();
+          n_logged += batch.logged.size();
+        }
+        EXPECT_GT(n_logged, 20u);
+        const double want = theirs.get(std::string(name) + ".loss").item<float>();
+        EXPECT_NEAR(loss.item<double>() / weight, want, 1e-5 * want);
+        (loss / weight).backward();
+        for (const auto& p : student.parameters())
+          EXPECT_LE(relative_norm(p.value.grad(), theirs.get(fmt::format("{}.grad.{}", name, p.name))), 1e-5) << p.name;
+      }
+}
+
 struct Case {
   nn::Scores student, teacher;
   nn::LossTargets at;

@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "call/logprobs.h"
 #include "core/file.h"
 #include "dataset/view.h"
 #include "schema/artifacts.h"
@@ -150,6 +151,33 @@ TEST_F(ScrubTest, TextThatBeginsWithDataIsScrubbedAndFilesAreTakenOut) {
   const json::value parts = curated()[0].body.messages[2].at("content");
   EXPECT_EQ(parts.at(0).at("image_url").at("url"), json::value(image));
   EXPECT_EQ(parts.at(1).at("file").at("file_data"), "[FILE]");
+}
+
+// Logged probabilities stay with an answer that stays as it was, without the alternatives that are private; with one
+// that is changed they go, and it is counted.
+TEST_F(ScrubTest, LoggedProbabilitiesGoWithAChangedAnswer) {
+  const auto logged = [](const std::string& answer, const std::string& other) {
+    return to_json(std::vector<LoggedToken>{{answer, -0.1, {{answer, -0.1}, {other, -2.5}, {"\xe2\x82", -9}}}});
+  };
+  Call kept = test::make_call("s1", "My name is Orla Wick", "refund");
+  kept.body.choices[0].as_object()["logprobs"] = logged("refund", "Wick");
+  Call changed = test::make_call("s2", "who wrote?", "orla@acme.com");
+  changed.body.choices[0].as_object()["logprobs"] = logged("orla@acme.com", "nobody");
+  Call plain = test::make_call("s3", "and then?", "billing");
+  plain.body.choices[0].as_object()["logprobs"] = logged("billing", "shipping");
+  store_.add(kept), store_.add(changed), store_.add(plain);
+  const ScrubResult result = run();
+  EXPECT_EQ(result.report.n_logprobs_dropped, 1);
+  EXPECT_EQ(load_report(dir_)->n_logprobs_dropped, 1);
+  ASSERT_EQ(curated().size(), 3u);
+  const auto first = logged_tokens(*logprobs_of(curated()[0].body));
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].top, (std::vector<std::pair<std::string, double>>{{"refund", -0.1}, {"\xe2\x82", -9}}));
+  EXPECT_EQ(logprobs_of(curated()[1].body), nullptr);
+  EXPECT_EQ(curated()[2].body.choices, plain.body.choices);
+  for (const auto& stored : store_.stored(Space::kCurated))
+    for (const char* secret : {"Wick", "orla@acme"})
+      EXPECT_EQ(stored.body.find(secret), std::string::npos) << stored.body;
 }
 
 TEST_F(ScrubTest, NamesFoundLaterInASessionCountForAllOfIt) {

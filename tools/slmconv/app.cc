@@ -234,7 +234,7 @@ int run_command_line(const std::vector<std::string>& args, Streams streams, Cloc
       {[&](std::string_view line) { reporter->warn(line); }, [&](std::string_view line) { reporter->note(line); }});
   const Summary summary = summary_of(run_chosen(context));
   set_log_sink({});
-  reporter->summary(context.command, summary);
+  if (!summary.silent) reporter->summary(context.command, summary);
   return exit_code(summary.code);
 }
 

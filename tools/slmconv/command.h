@@ -26,6 +26,7 @@ struct Summary {
   std::map<std::string, int64_t> dropped;
   std::string artifact;             // id of what was made, or empty
   bool changed = false;             // false: nothing new was done
+  bool silent = false;              // another process says it all; not shown
   json::object extra;               // further public figures; keys appear beside the others under --json
   std::vector<std::string> lines;   // what the text reporter prints for a person, in order
   ErrorCode code = ErrorCode::kOk;  // kTooManySkipped, kQualityGate, … : the work is done, and this is the exit code

@@ -15,12 +15,13 @@
 //   request.temperature … (kParams)          params; function_call becomes tool_choice
 //   request.stream                           streamed flag
 //   response.choices[] {message, finish_reason, index}     choices, by index
+//   response.choices[].logprobs.content[]    the choice's logprobs, where its tokens spell it (call/logprobs.h)
 //   response.model (else request.model)      model
 //   response.usage                           usage
 //   response.error | error                   error (type, code, param, status); an HTTP status of 400 or more without
 //   one is an error too response {status_code, body}             body is the response (batch output, gateways)
 //   system_fingerprint, service_tier, prompt_version       extra
-//   everything else (metadata, prompt_cache_key, addresses, URLs, headers, logprobs …)      not kept
+//   everything else (metadata, prompt_cache_key, addresses, URLs, headers …)      not kept
 //
 // A record without `request` that has `messages` and `response` side by side is read the same way.
 // Source: openai-python src/openai/types/chat; the envelope's field names are our own.
@@ -30,6 +31,7 @@
 #include "call/dialects/dialect.h"
 #include "call/dialects/normalise.h"
 #include "call/dialects/recognise.h"
+#include "call/logprobs.h"
 
 namespace slm::dialects {
 
@@ -101,6 +103,10 @@ std::string_view read_choices(json::object& response, Call& call) {
     if (message == nullptr) return "bad_choices";
     if (const auto reason = normalise_answer(*message, call.meta.flags.vision); !reason.empty()) return reason;
     json::object kept;
+    if (const auto* logprobs = get_object(*choice, "logprobs"))
+      if (const auto* content = message->if_contains("content"); content != nullptr && content->is_string())
+        if (const auto tokens = logged_tokens(*logprobs, content->get_string()); !tokens.empty())
+          kept.emplace("logprobs", to_json(tokens));
     kept.emplace("message", std::move(*message));
     if (const auto finish = get_string(*choice, "finish_reason"); !finish.empty())
       kept.emplace("finish_reason", normalise_finish(finish));

@@ -41,6 +41,13 @@ TextScrubber::TextScrubber(const Rules& rules, const Detector& detector, Surroga
   reset_counts();
 }
 
+Result<bool> TextScrubber::would_change(std::string_view text, const Scope& scope) {
+  const Counts before = counts_;
+  SLM_TRY(const ScrubbedText out, scrub(text, {}, scope, {}));
+  counts_ = before;
+  return out.changed;
+}
+
 void TextScrubber::reset_counts() {
   counts_ = Counts{};
   counts_.by_type.resize(rules_->n_types());

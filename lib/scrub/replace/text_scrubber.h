@@ -62,6 +62,8 @@ class TextScrubber {
   Result<ScrubbedText> scrub(std::string_view text, std::string_view label, const Scope& scope, const Options& options);
   // The key of an object. What would be removed is masked instead, so that keys stay apart.
   Result<ScrubbedText> scrub_key(std::string_view key, const Scope& scope, const Options& options);
+  // Whether anything in it would be replaced; counts nothing.
+  Result<bool> would_change(std::string_view text, const Scope& scope);
   // Names that are everyone's (public_phrases.h): what a greeting or a signature tells to be a person's is left if it
   // is one of them, unless the session knows a part of it as somebody's.
   void set_public_phrases(std::unordered_set<std::string> phrases) { public_phrases_ = std::move(phrases); }

@@ -1,6 +1,10 @@
 #include "commands/finetune.h"
 
 #include <fmt/format.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <thread>
 
 #include "commands/store.h"
 #include "finetune/tasks.h"
@@ -14,6 +18,7 @@ struct Options {
   std::string base, dtype = "auto";
   bool lora = false, qlora = false, dry_run = false;
   bool own_rate = false;  // --lr was given
+  bool own_temperature = false;
   std::string distil, teacher;
 };
 
@@ -24,7 +29,7 @@ void say_left_out(int64_t n_tasks, Summary& summary) {
         fmt::format("{} task{} left out: no call to train on", n_tasks, n_tasks == 1 ? " was" : "s were"));
 }
 
-Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans) {
+Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans, int n_processes) {
   Summary summary;
   double minutes = 0;
   int64_t n_left_out = 0;
@@ -50,6 +55,8 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
                      {"min", plan.minutes},
                      {"GB", static_cast<double>(plan.memory_bytes) / 1e9},
                      {"sharing", std::round(plan.sharing * 100) / 100}};
+    if (plan.coverage > 0) row["coverage"] = std::round(plan.coverage * 100) / 100;
+    if (n_processes > 1) row["processes"] = n_processes;
     if (context.out->is_json())
       row["mask"] = plan.mask;
     else
@@ -67,7 +74,35 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
         "an example of each: masked (-) and trained (+) tokens, special ones by name, others counted");
     summary.lines.insert(summary.lines.end(), masks.begin(), masks.end());
   }
+  if (n_processes > 1)
+    summary.lines.push_back(
+        fmt::format("{} processes share every step: tok/s and minutes are of all of them, GB of one", n_processes));
   summary.lines.push_back(fmt::format("nothing was trained; all of it would take about {:.1f} minutes", minutes));
+  return summary;
+}
+
+// What one of several processes computes with, unless told otherwise: its share of the machine.
+void share_machine(const finetune::ProcessPlace& place, finetune::TaskSettings& settings) {
+  if (settings.threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    // A launcher that binds its processes has shared out the cores already.
+    const auto all = static_cast<int>(std::thread::hardware_concurrency());
+    const int mine = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : all;
+    settings.threads = mine < all ? mine : std::max(1, all / place.local_size);
+  }
+  if (settings.device == "cuda") settings.device = fmt::format("cuda:{}", place.local_rank);
+}
+
+// A process that isn't the first one does its part and says nothing unless it fails.
+Result<Summary> follow(finetune::TaskContext context, const Options& options) {
+  finetune::TaskContext silent{context.store, context.clock, null_progress(), {}, context.processes};
+  if (options.dry_run)
+    SLM_CHECK(finetune::plan_tasks(silent, options.choice, options.settings));
+  else
+    SLM_CHECK(finetune::finetune_tasks(silent, options.choice, options.settings));
+  Summary summary;
+  summary.silent = true;
   return summary;
 }
 
@@ -79,9 +114,9 @@ Result<Summary> run_finetune(Context& context, Options options) {
     return fail(ErrorCode::kUsage, "no method given: --lora, --qlora or --full", "slmconv finetune --all --lora");
   if (options.settings.full && !options.own_rate) options.settings.learning_rate = finetune::kFullRate;
   options.settings.nf4 = options.qlora;
-  if (options.distil == "logits" && options.teacher.empty())
-    return fail(ErrorCode::kUsage, "--distill logits needs a teacher",
-                "--teacher DIR, or --distill sequence for the logged answers");
+  if (options.distil == "logits" && options.teacher.empty() && options.own_temperature)
+    return fail(ErrorCode::kUsage, "--temperature needs a whole distribution, and only the likeliest tokens are logged",
+                "--teacher DIR, or no --temperature");
   if (options.distil != "logits" && !options.teacher.empty())
     return fail(ErrorCode::kUsage, "a teacher is asked for its logits only: --distill logits");
   options.settings.distil = options.distil == "logits"     ? finetune::Distil::kLogits
@@ -89,14 +124,26 @@ Result<Summary> run_finetune(Context& context, Options options) {
                                                            : finetune::Distil::kNo;
   options.settings.teacher = options.teacher;
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
+  options.settings.threads = context.globals.threads;
+  SLM_TRY(const auto place, finetune::process_place([](const char* name) { return std::getenv(name); }));
+  std::unique_ptr<finetune::Processes> processes;
+  if (place.size > 1) {
+    SLM_TRY(processes, finetune::Processes::join(place));
+    share_machine(place, options.settings);
+  }
   SLM_TRY(const auto store, open_store(context, store::Role::kTrainer));
   options.settings.base = options.base;
-  const finetune::TaskContext task_context{*store, *context.clock, *context.out, [&](const json::object& line) {
-                                             context.out->metrics(line, line.contains("validation_loss"));
-                                           }};
+  finetune::TaskContext task_context{*store, *context.clock, *context.out, [&](const json::object& line) {
+                                       context.out->metrics(line, line.contains("validation_loss"));
+                                     }};
+  task_context.processes = processes.get();
+  if (!place.is_first()) return follow(task_context, options);
+  if (processes)
+    context.out->note(
+        fmt::format("{} processes started by {}, {} of them here", place.size, place.launcher, place.local_size));
   if (options.dry_run) {
     SLM_TRY(const auto plans, finetune::plan_tasks(task_context, options.choice, options.settings));
-    return show_plans(context, plans);
+    return show_plans(context, plans, place.size);
   }
   SLM_TRY(const auto outcomes, finetune::finetune_tasks(task_context, options.choice, options.settings));
   Summary summary;
@@ -146,13 +193,15 @@ void add_finetune(CLI::App& app, Context& context) {
       sub->add_flag("--full", s.full, "All weights: the result is a model of its own")->excludes(lora)->excludes(qlora);
   sub->add_option("--distill", o->distil,
                   "sequence: learn the logged answers, as always; logits: also a teacher's distribution over each of "
-                  "their tokens")
+                  "their tokens, or without --teacher the probabilities that were logged with them")
       ->check(CLI::IsMember({"sequence", "logits"}));
   sub->add_option("--teacher", o->teacher, "Model directory whose tokens are those of the base")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
   sub->add_option("--distill-weight", s.distil_share, "Share of the teacher in the loss")->check(CLI::Range(0.0, 1.0));
-  sub->add_option("--temperature", s.distil_temperature, "Softens both distributions")->check(CLI::Range(0.01, 100.0));
+  auto* temperature = sub->add_option("--temperature", s.distil_temperature,
+                                      "Softens both distributions; what was logged is taken as it is")
+                          ->check(CLI::Range(0.01, 100.0));
   sub->add_option("--base", o->base, "Model directory (default: what select chose)")
       ->type_name("DIR")
       ->check(context.input(Context::Input::kFolder));
@@ -201,11 +250,14 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_flag("--resume", s.resume, "Go on from the checkpoint an interrupted run left");
   sub->add_flag("--dry-run", o->dry_run, "Show examples, tokens, masks, minutes and memory; train nothing");
   sub->footer(
+      "Several processes (torchrun, mpirun, srun) share every step; the first one writes.\n"
       "Examples:\n"
       "  slmconv --store store finetune --all --lora --dry-run  # minutes and memory; trains nothing\n"
-      "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2");
-  context.on(sub, "finetune", [&context, o, rate] {
+      "  slmconv --store store finetune t03 --lora --rank 16 --epochs 2\n"
+      "  torchrun --no-python --nproc-per-node 2 slmconv --store store finetune t03 --lora");
+  context.on(sub, "finetune", [&context, o, rate, temperature] {
     o->own_rate = rate->count() > 0;
+    o->own_temperature = temperature->count() > 0;
     return run_finetune(context, *o);
   });
 }

@@ -180,6 +180,7 @@ Summary summarise(const scrub::ScrubResult& result) {
   extra["n_merged_groups"] = report.n_merged_groups;
   extra["n_linked_groups"] = report.linked_groups.size();
   extra["n_files"] = report.n_files;
+  extra["n_logprobs_dropped"] = report.n_logprobs_dropped;
   extra["n_unmeasured"] = report.n_unmeasured;
   extra["n_over_limit"] = report.n_over_limit;
   extra["gate_met"] = report.gate.empty() ? json::value() : json::value(result.gate_failures.empty());
@@ -234,6 +235,9 @@ Result<Summary> run_scrub(Context& context, const ScrubFlags& flags) {
   if (result.report.n_files > 0)
     context.out->warn(
         fmt::format("{} encoded files were taken out: scrub looks into text only", result.report.n_files));
+  if (result.report.n_logprobs_dropped > 0)
+    context.out->note(fmt::format("{} calls lost the probabilities logged with them: their answers were changed",
+                                  result.report.n_logprobs_dropped));
   if (result.report.n_unmeasured > 0)
     context.out->warn(fmt::format("{} values of the answer key are too short to be looked for and weren't measured",
                                   result.report.n_unmeasured));
