@@ -13,6 +13,13 @@ namespace bh = boost::beast::http;
 using boost::beast::error_code;
 using boost::beast::string_view;
 
+// Beast reads a last chunk's line again from its start when more has come, and asserts that it could be whole by then.
+constexpr size_t kLastChunkBytes = std::string_view("0\r\n\r\n").size();
+bool begins_last_chunk(std::string_view bytes) {
+  if (bytes.starts_with("\r\n")) bytes.remove_prefix(2);
+  return bytes.starts_with('0');
+}
+
 constexpr size_t kMaxLineBytes = 16 << 10;  // of a chunk's line and of trailers
 
 std::string_view view(string_view text) { return {text.data(), text.size()}; }
@@ -62,7 +69,8 @@ class Reader final : public bh::basic_parser<kIsRequest> {
 struct MessageParser::Impl {
   std::variant<Reader<true>, Reader<false>> reader;
   size_t max_head_bytes;
-  size_t searched = 0;  // of the head: bytes already looked through for its end
+  size_t searched = 0;   // of the head: bytes already looked through for its end
+  bool in_line = false;  // of a chunk, and its end is missing
   Refusal refusal;
 
   tl::unexpected<Error> refuse(Refusal why) {
@@ -120,9 +128,11 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
         r.body = &body;
         while (taken < limit && !r.is_done()) {
           const bool had_head = r.has_head;
+          if (impl_->in_line && limit - taken < kLastChunkBytes && begins_last_chunk(bytes.substr(taken))) break;
           error_code ec;
           taken += r.put(boost::asio::const_buffer(bytes.data() + taken, limit - taken), ec);
-          if (ec == bh::error::need_more) {
+          impl_->in_line = ec == bh::error::need_more;
+          if (impl_->in_line) {
             // All of the head is there (see above): what the reader misses in it won't come.
             if (!r.has_head) return impl_->refuse({400, "the message isn't well-formed HTTP/1.1"});
             // A chunk's line, or trailers, without end.

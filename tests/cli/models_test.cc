@@ -59,7 +59,7 @@ TEST_F(ModelsCommands, ShowPlansTrainingAsFinetuneDoesIt) {
   const Ran ran = run_cli({"--json", "models", "show", base, "--context", "384", "--dtype", "bfloat16"});
   ASSERT_EQ(ran.rc, 0) << ran.out;
   const auto row = ran.lines().at(0).as_object();
-  EXPECT_GT(row.at("lora_training_gb").as_double(), 0.833);
+  EXPECT_GT(row.at("lora_training_gb").as_double(), 0.5);
   EXPECT_LT(row.at("lora_training_gb").as_double(), 1.6);
 }
 

@@ -57,10 +57,12 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
                      {"sharing", std::round(plan.sharing * 100) / 100}};
     if (plan.coverage > 0) row["coverage"] = std::round(plan.coverage * 100) / 100;
     if (n_processes > 1) row["processes"] = n_processes;
-    if (context.out->is_json())
+    if (context.out->is_json()) {
       row["mask"] = plan.mask;
-    else
+    } else {
+      for (const char* wide : {"valid", "longest", "tok/s"}) row.erase(wide);  // a terminal has 80 columns
       masks.push_back(fmt::format("  {}  {}", plan.task, plan.mask));
+    }
     context.out->row(row);
     summary.n_in += plan.n_examples;
     summary.n_out += plan.n_examples;
