@@ -85,7 +85,8 @@ int64_t mamba_bytes(const ModelConfig& c, Pass pass) {
   const int64_t inside = m.n_heads * chunk * (pass == Pass::kServe ? 5 : 3);
   const int64_t gathered = pass == Pass::kWeights ? m.kernel * m.convolved() : 0;
   const int64_t states = 3 * m.inner() * m.state / chunk;
-  return 4 * (plain + inside + gathered + states);
+  // Freed pieces of many sizes leave gaps: as much again on the way back.
+  return (pass == Pass::kServe ? 4 : 8) * (plain + inside + gathered + states);
 }
 int64_t short_conv_bytes(const ModelConfig& c) { return 4 * c.width * (4 + c.short_conv.kernel); }
 // Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
