@@ -417,7 +417,7 @@ def logged(directory):
         out[f"{student}.loss"] = (total / n).detach().reshape(1)
         for name, p in model.named_parameters():
             if p.requires_grad:
-                out[f"{student}.grad.{plain(name)}"] = p.grad.clone()
+                out[f"{student}.grad.{plain(name, student)}"] = p.grad.clone()
     save_file(out, directory / "logged.safetensors")
 
 
