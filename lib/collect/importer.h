@@ -53,7 +53,7 @@ struct Report {
   int64_t n_added = 0;                     // stored now; under dry run: would be stored if none were known
   std::map<std::string, int64_t> dropped;  // reason → n: bad records, "already_stored", "erased_source",
                                            // "human_facing", "weight_0"
-  std::map<std::string, int64_t> failed;  // reason → n, of the calls not left out as human-facing
+  std::map<std::string, int64_t> failed;   // reason → n, of the calls not left out as human-facing
   int64_t n_hci = 0, n_bad_session = 0, n_truth = 0, n_vision = 0;  // of n_calls
   std::map<std::string, Tally> dialects, sites, models;  // at most kMaxTallies names each, the rest as "(others)"
   std::optional<int64_t> first_ms, last_ms;
