@@ -52,15 +52,14 @@ TEST_F(ModelsCommands, Show) {
   EXPECT_NE(text.out.find("LlamaForCausalLM"), std::string::npos);
 }
 
-// What steps of 16 examples of 384 tokens held with this model: 833 MB after twelve, 1,211 MB after 75 with
-// validations.
+// What steps of 16 examples of 384 tokens held with this model: at most 689 MB over the quickstart's seven tasks.
 TEST_F(ModelsCommands, ShowPlansTrainingAsFinetuneDoesIt) {
   const std::string base = std::string(SLM_SOURCE_DIR) + "/pipelines/quickstart/base-model";
   const Ran ran = run_cli({"--json", "models", "show", base, "--context", "384", "--dtype", "bfloat16"});
   ASSERT_EQ(ran.rc, 0) << ran.out;
   const auto row = ran.lines().at(0).as_object();
-  EXPECT_GT(row.at("lora_training_gb").as_double(), 0.5);
-  EXPECT_LT(row.at("lora_training_gb").as_double(), 1.6);
+  EXPECT_GT(row.at("lora_training_gb").as_double(), 0.6);
+  EXPECT_LT(row.at("lora_training_gb").as_double(), 0.9);
 }
 
 TEST_F(ModelsCommands, CheckPassesAWholeModel) {

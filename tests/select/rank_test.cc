@@ -115,8 +115,8 @@ TEST(Rank, EveryExclusionHasItsReason) {
 }
 
 // The quickstart's base model, with what its runs held on a machine of the project's (peak resident memory, bfloat16):
-// finetuning steps of 16 examples of 384 tokens 755 MB after the second, 833 MB after twelve, 1,211 MB after 75 with
-// validations; answering one short prompt 144 MB.
+// finetuning steps of 16 examples of 384 tokens at most 689 MB over the quickstart's seven tasks; answering one short
+// prompt 144 MB.
 TEST(Rank, MemoryForServingAndForTraining) {
   std::vector<LocalModel> here = {local("model", 256)};
   nn::ModelConfig& config = here[0].config;
@@ -131,7 +131,8 @@ TEST(Rank, MemoryForServingAndForTraining) {
   };
   EXPECT_NE(detail_at(0.14).find("serving takes"), std::string::npos);
   EXPECT_NE(detail_at(0.3).find("training takes"), std::string::npos) << "a step of one example would fit";
-  EXPECT_EQ(detail_at(1.0), "");
+  EXPECT_NE(detail_at(0.6).find("training takes"), std::string::npos);
+  EXPECT_EQ(detail_at(0.9), "");
 }
 
 TEST(Rank, ATokenizerThatIsNotReadExcludes) {
