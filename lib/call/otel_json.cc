@@ -62,7 +62,8 @@ json::object read_attributes(const json::object& object, std::string_view key) {
       const auto* pair = item.if_object();
       if (pair == nullptr) continue;
       const auto* value = pair->if_contains("value");
-      if (value != nullptr) out.insert_or_assign(get_string(*pair, "key"), read_any(*value));
+      const std::string_view name = get_string(*pair, "key");
+      if (value != nullptr && !name.empty()) out.insert_or_assign(name, read_any(*value));
     }
   return out;
 }
