@@ -184,6 +184,19 @@ json::object to_json(const CallBody& body) {
   return out;
 }
 
+std::string body_text(const CallBody& body) {
+  std::string out = fmt::format("{{\"v\":{},\"messages\":", kCallFormat);
+  out += json::serialize(body.messages);
+  if (!body.tools.empty()) out += ",\"tools\":" + json::serialize(body.tools);
+  out += ",\"choices\":" + json::serialize(body.choices);
+  if (!body.params.empty()) out += ",\"params\":" + json::serialize(body.params);
+  if (!body.extra.empty()) out += ",\"extra\":" + json::serialize(body.extra);
+  if (!body.truth.is_null()) out += ",\"truth\":" + json::serialize(body.truth);
+  if (!body.error.is_null()) out += ",\"error\":" + json::serialize(body.error);
+  out += '}';
+  return out;
+}
+
 Result<CallMeta> call_meta_from_json(const json::value& value) {
   constexpr std::string_view kWhat = "call meta";
   SLM_TRY(const json::object* object, open_document(value, kWhat));
@@ -269,10 +282,19 @@ std::string first_tool(const json::object& answer) {
 }
 
 std::string canonical_text(const CallBody& body) {
-  json::array choices = body.choices;
-  for (auto& choice : choices)  // two answers of the same words are one, whatever else might have been said
-    if (auto* object = choice.if_object()) object->erase("logprobs");
-  std::string out = "{\"choices\":" + canonical_json(choices);
+  // Two answers of the same words are one, whatever else might have been said.
+  const auto has_more = [](const json::value& choice) {
+    return choice.is_object() && choice.get_object().contains("logprobs");
+  };
+  std::string out = "{\"choices\":";
+  if (std::any_of(body.choices.begin(), body.choices.end(), has_more)) {
+    json::array choices = body.choices;
+    for (auto& choice : choices)
+      if (auto* object = choice.if_object()) object->erase("logprobs");
+    out += canonical_json(choices);
+  } else {
+    out += canonical_json(body.choices);
+  }
   if (!body.error.is_null()) out += ",\"error\":" + canonical_json(body.error);
   out += ",\"messages\":" + canonical_json(body.messages);
   out += ",\"params\":" + canonical_json(body.params);

@@ -71,6 +71,8 @@ struct Call {
 
 json::object to_json(const CallMeta& meta);
 json::object to_json(const CallBody& body);
+// The text of to_json(body), without copying what it holds.
+std::string body_text(const CallBody& body);
 Result<CallMeta> call_meta_from_json(const json::value& value);
 Result<CallBody> call_body_from_json(const json::value& value);
 

@@ -6,7 +6,11 @@
 // Threads: one.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 
 #include "call/dialects/dialect.h"
 #include "collect/occurrences.h"
@@ -14,13 +18,22 @@
 
 namespace slm::collect {
 
+// The pseudonym of a session ("ses") or source ("src").
+using Namer = std::function<Result<std::string>(std::string_view kind, std::string_view value)>;
+// A call that was read as the store takes it, under this tag: an id of its own, pseudonyms for its names.
+Result<store::NewCall> new_call(const store::Store& store, const Call& read, const store::Tag& tag,
+                                const Namer& name_of);
+
 class CallWriter {
  public:
   static Result<std::unique_ptr<CallWriter>> open(store::Store& store, const store::AppendOptions& options);
   Status add(const dialects::LoggedCall& logged);
   Status flush() { return appender_->flush(); }
   // From here on equal calls are the same again: a new input begins.
-  void begin_input() { occurrences_.clear(); }
+  void begin_input() {
+    occurrences_.clear();
+    names_.clear();
+  }
   int64_t n_added() const { return appender_->n_added(); }
   int64_t n_known() const { return appender_->n_known(); }
   int64_t n_erased() const { return appender_->n_erased(); }
@@ -29,9 +42,13 @@ class CallWriter {
   CallWriter(store::Store& store, std::unique_ptr<store::Appender> appender)
       : store_(store), appender_(std::move(appender)) {}
 
+  // A session's calls lie close together in a log: their name is made once.
+  Result<std::string> pseudonym(std::string_view kind, std::string_view value);
+
   store::Store& store_;
   std::unique_ptr<store::Appender> appender_;
   Occurrences occurrences_;
+  std::unordered_map<std::string, std::string> names_;
 };
 
 }  // namespace slm::collect

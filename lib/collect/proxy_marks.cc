@@ -77,6 +77,8 @@ Result<int64_t> Marks::recover(const std::function<Result<bool>(const store::Tag
 
 void Marks::begin() { ++page_->begun; }
 
+void Marks::take_back() { --page_->begun; }
+
 Status Marks::sync() {
   if (msync(page_, kPageBytes, MS_SYNC) != 0) return fail(ErrorCode::kIo, "the marks of calls begun can't be written");
   return {};

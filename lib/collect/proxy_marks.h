@@ -4,7 +4,7 @@
 // One folder per store, `collector/`, with NN.marks (and NN.spool, proxy_spool.h) for each process that records at a
 // time; flock tells them apart. The file, little-endian: "SLMMARK1", begun, finished, missed (64 bits each), then what
 // a commit under way will make of finished (64 bits), and the tag of its first call (16 bytes). Units: calls. Errors:
-// kIo. Threads: begin from any; the rest from the writer's.
+// kIo. Threads: begin and take_back from any; the rest from the writer's.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,8 @@ class Marks {
   Result<int64_t> recover(const std::function<Result<bool>(const store::Tag&)>& is_stored);
 
   void begin();
-  Status sync();  // what was begun is on the disk
+  void take_back();  // one that was begun isn't
+  Status sync();     // what was begun is on the disk
   void will_finish(int64_t n, const store::Tag& first);
   void finish(int64_t n);
   void miss(int64_t n);  // finished, and missed

@@ -37,6 +37,8 @@ std::string prometheus_text(const ProxyCounts& p, const Recorder& recorder) {
       {"calls_truncated_total", "counter", "Calls stored in part: longer than is recorded", r.truncated},
       {"calls_undecoded_total", "counter", "Calls stored as they came: not readable", r.undecoded},
       {"calls_held_total", "counter", "Requests held because calls end faster than they are committed", r.held},
+      {"calls_unmarked_total", "counter",
+       "Calls forwarded before their begin was on the disk: its sync failed (durable)", r.unmarked},
       {"calls_waiting", "gauge", "Calls over and not yet committed", r.waiting},
       {"calls_waiting_bytes", "gauge", "Bodies held in memory for recording", r.waiting_bytes},
       {"calls_lost_before", "gauge", "Calls that the run before this one had begun and didn't store", r.lost_before},

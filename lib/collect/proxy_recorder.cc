@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include "collect/call_writer.h"
 #include "collect/proxy_marks.h"
 #include "collect/proxy_spool.h"
 #include "core/log.h"
@@ -71,7 +72,7 @@ class RecorderImpl final : public Recorder {
 
   bool admits() const override { return options_.on_failure != OnStoreFailure::kClosed || !failing_; }
 
-  bool begin(std::function<void()> go) override {
+  bool begin(std::function<void(bool)> go) override {
     ++counts_.begun;
     marks_->begin();
     if (!is_durable() && (counts_.waiting < backlog_ || failing_)) return true;
@@ -84,6 +85,11 @@ class RecorderImpl final : public Recorder {
     else
       ++counts_.held;
     return false;
+  }
+
+  void take_back() override {
+    --counts_.begun;
+    marks_->take_back();
   }
 
   bool reserve(int64_t n) override {
@@ -164,10 +170,24 @@ class RecorderImpl final : public Recorder {
         go.assign(std::make_move_iterator(held_.begin()), std::make_move_iterator(end));
         held_.erase(held_.begin(), end);
       }
-      if (is_durable())
-        if (auto synced = marks_->sync(); !synced && !mark_failed_.exchange(true)) log_warn(synced.error().message);
-      for (const Held& one : go) one.go();
+      const bool marked = !is_durable() || sync_marks();
+      if (!marked && options_.on_failure != OnStoreFailure::kClosed)
+        counts_.unmarked += static_cast<int64_t>(go.size());
+      for (const Held& one : go) one.go(marked || options_.on_failure != OnStoreFailure::kClosed);
     }
+  }
+
+  // False: a loss of power may take the marks of calls begun with it.
+  bool sync_marks() {
+    const Status synced = options_.sync_marks ? options_.sync_marks() : marks_->sync();
+    if (!synced && !marks_fail_)
+      log_warn(fmt::format("{}: {}", synced.error().message,
+                           options_.on_failure == OnStoreFailure::kClosed
+                               ? "requests are turned away until they can be"
+                               : "requests go on without, and are counted as unmarked"));
+    if (synced && marks_fail_) log_note("calls begun are marked on the disk again");
+    marks_fail_ = !synced;
+    return !marks_fail_;
   }
 
   void write() {
@@ -326,31 +346,21 @@ class RecorderImpl final : public Recorder {
 
   Status make_call(Exchange exchange) {
     const dialects::LoggedCall logged = record_call(std::move(exchange));
-    CallMeta meta = logged.call.meta;
-    if (options_.no_hci && meta.flags.hci) {
+    const Flags& flags = logged.call.meta.flags;
+    if (options_.no_hci && flags.hci) {
       ++counts_.excluded;
       marks_->finish(1);
       return {};
     }
     // The same exchange twice is two calls: the tag is of random bits, not of the content.
-    store::NewCall call;
-    SLM_TRY(call.tag, store_.content_tag(fmt::format("live {} {}", run_, n_made_++), std::nullopt, 0));
-    SLM_TRY(meta.id, store_.new_call_id(call.tag));
-    call.id = meta.id;
-    call.source = meta.source;
-    for (std::string* name : {&meta.session, &meta.group})
-      if (!name->empty()) {
-        SLM_TRY(*name, store_.pseudonym("ses", *name));
-      }
-    if (!meta.source.empty()) {
-      SLM_TRY(meta.source, store_.pseudonym("src", meta.source));
-    }
-    call.meta = json::serialize(to_json(meta));
-    call.body = json::serialize(to_json(logged.call.body));
-    counts_.failed_calls += meta.flags.failed;
-    counts_.partial += meta.flags.partial;
-    counts_.truncated += meta.flags.truncated;
-    counts_.undecoded += meta.flags.undecoded;
+    SLM_TRY(const store::Tag tag, store_.content_tag(fmt::format("live {} {}", run_, n_made_++), std::nullopt, 0));
+    SLM_TRY(store::NewCall call,
+            new_call(store_, logged.call, tag,
+                     [this](std::string_view kind, std::string_view value) { return store_.pseudonym(kind, value); }));
+    counts_.failed_calls += flags.failed;
+    counts_.partial += flags.partial;
+    counts_.truncated += flags.truncated;
+    counts_.undecoded += flags.undecoded;
     unsaved_.push_back(std::move(call));
     return {};
   }
@@ -367,12 +377,13 @@ class RecorderImpl final : public Recorder {
   std::mutex mark_mutex_;
   std::condition_variable mark_wake_;
   struct Held {
-    std::function<void()> go;
+    std::function<void(bool)> go;
     Clock::time_point since;
   };
   std::vector<Held> held_;
   std::atomic<int64_t> backlog_{1000};  // calls that may wait
-  std::atomic<bool> failing_{false}, mark_failed_{false};
+  std::atomic<bool> failing_{false};
+  bool marks_fail_ = false;  // the releaser's
 
   // The writer's.
   std::unique_ptr<store::Appender> appender_;

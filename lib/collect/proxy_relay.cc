@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+#include "collect/proxy_inbox.h"
+#include "collect/proxy_routes.h"
 #include "core/hash.h"
 #include "http/parser.h"
 
@@ -27,68 +29,8 @@ int64_t wall_ms() {
       .count();
 }
 
-// Bytes read and not yet used. Holds no memory while empty.
-class Inbox {
- public:
-  std::string_view view() const { return {data_.data() + begin_, end_ - begin_}; }
-  bool empty() const { return begin_ == end_; }
-  void take(size_t n) {
-    begin_ += n;
-    if (begin_ == end_) begin_ = end_ = 0;
-  }
-  // Room for one more read.
-  std::span<char> room(size_t n) {
-    if (begin_ > 0) {
-      std::copy(data_.begin() + static_cast<ptrdiff_t>(begin_), data_.begin() + static_cast<ptrdiff_t>(end_),
-                data_.begin());
-      end_ -= begin_;
-      begin_ = 0;
-    }
-    if (data_.size() < end_ + n) data_.resize(end_ + n);
-    return {data_.data() + end_, n};
-  }
-  void added(size_t n) { end_ += n; }
-  void shrink() {
-    if (empty()) data_ = {};
-  }
-
- private:
-  std::vector<char> data_;
-  size_t begin_ = 0, end_ = 0;
-};
-
-void append_chunk(std::string& out, std::string_view piece) {
-  out += fmt::format("{:x}\r\n", piece.size());
-  out += piece;
-  out += "\r\n";
-}
-void append_last_chunk(std::string& out, const std::vector<http::Field>& trailers) {
-  out += "0\r\n";
-  for (const auto& field : trailers) out += fmt::format("{}: {}\r\n", field.name, field.value);
-  out += "\r\n";
-}
-
 std::string error_body(std::string_view message) {
   return fmt::format("{{\"error\":{{\"message\":\"slmconv: {}\",\"type\":\"proxy_error\",\"code\":null}}}}\n", message);
-}
-
-struct Provider {
-  std::string_view host_end, name;
-};
-constexpr Provider kProviders[] = {{"api.openai.com", "openai"},       {".openai.azure.com", "azure.ai.openai"},
-                                   {"api.anthropic.com", "anthropic"}, {"api.groq.com", "groq"},
-                                   {"api.mistral.ai", "mistral_ai"},   {"api.deepseek.com", "deepseek"},
-                                   {"openrouter.ai", "openrouter"},    {"api.together.xyz", "together"}};
-
-std::string provider_of(std::string_view host) {
-  for (const Provider& p : kProviders)
-    if (host.ends_with(p.host_end)) return std::string(p.name);
-  return {};
-}
-
-bool below(std::string_view path, std::string_view prefix) {
-  return path.starts_with(prefix) &&
-         (path.size() == prefix.size() || prefix.empty() || path[prefix.size()] == '/' || path[prefix.size()] == '?');
 }
 
 }  // namespace
@@ -234,11 +176,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
     }
     if (http::has_token(head, "Upgrade", "websocket")) return refuse({501, "WebSocket isn't passed on"});
     const auto& upstreams = core_.options.upstreams;
-    size_t best = upstreams.size();
-    for (size_t i = 0; i < upstreams.size(); ++i)
-      if (below(head.target, upstreams[i].prefix) &&
-          (best == upstreams.size() || upstreams[i].prefix.size() > upstreams[best].prefix.size()))
-        best = i;
+    const size_t best = upstream_of(upstreams, head.target);
     if (best == upstreams.size()) return refuse({404, "no upstream serves this path"});
 
     turn_ = std::make_shared<Turn>();
@@ -251,30 +189,31 @@ class Relay : public std::enable_shared_from_this<Relay> {
     turn.request_chunked = request_.chunked();
     ++core_.counts.open_requests;
     const Upstream& upstream = upstreams[best];
-    Head sent = head;
-    http::drop_hop_by_hop(sent);
-    sent.target = upstream.url.path + head.target.substr(upstream.prefix.size());
-    if (sent.target.empty() || sent.target.front() != '/') sent.target.insert(0, "/");
-    http::set(sent, "Host", upstream.url.authority());
+    Head sent = to_upstream(head, upstream);
     if (turn.request_chunked) sent.fields.push_back({"Transfer-Encoding", "chunked"});
     http::append_request(turn.request_out, sent);
     if (turn.is_head) turn.response.expect_no_body();
 
     const TurnPtr kept = turn_;
     if (!wants_record(turn, head, sent.target)) return connect(kept);
-    if (!core_.recorder.admits()) {
-      turn.recorded = false;
-      ++core_.counts.turned_away;
-      --core_.counts.open_requests;
-      turn_ = nullptr;
-      return answer(503, "the store takes no calls, and none is to go unrecorded");
-    }
-    const bool now = core_.recorder.begin([self = shared_from_this(), this, kept] {
-      home_.loop.post([self, this, kept] {
-        if (turn_ == kept) connect(kept);
+    if (!core_.recorder.admits()) return turn_away();
+    const bool now = core_.recorder.begin([self = shared_from_this(), this, kept](bool may) {
+      home_.loop.post([self, this, kept, may] {
+        if (turn_ != kept) return;  // the client is gone: what came of the call is with the recorder
+        if (may) return connect(kept);
+        core_.recorder.take_back();
+        turn_away();
       });
     });
     if (now) connect(kept);
+  }
+
+  // Nothing of the request went to the provider.
+  void turn_away() {
+    ++core_.counts.turned_away;
+    --core_.counts.open_requests;
+    turn_ = nullptr;
+    answer(503, "the store takes no calls, and none is to go unrecorded");
   }
 
   bool wants_record(Turn& turn, const Head& head, std::string_view target) {

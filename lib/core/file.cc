@@ -14,7 +14,12 @@ namespace slm {
 namespace fs = std::filesystem;
 
 Error errno_error(const fs::path& path, std::string_view doing) {
-  return {ErrorCode::kIo, fmt::format("{} {}: {}", doing, path.string(), std::strerror(errno)), {}};
+  const int cause = errno;
+  const char* hint = "";
+  if (cause == ENOSPC || cause == EDQUOT) hint = "free some space there and run the command again";
+  if (cause == EROFS || cause == EACCES || cause == EPERM) hint = "name a place that this user may use";
+  if (cause == EFBIG) hint = "raise this user's bound on the size of files (ulimit -f) and run the command again";
+  return {ErrorCode::kIo, fmt::format("{} {}: {}", doing, path.string(), std::strerror(cause)), hint};
 }
 
 Result<std::string> read_file(const fs::path& path, uint64_t max_bytes) {

@@ -17,7 +17,8 @@ struct Sha256::Impl {
 
 Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
   // OpenSSL's SHA-256 fails only for want of memory.
-  if (impl_->ctx == nullptr || EVP_DigestInit_ex(impl_->ctx, EVP_sha256(), nullptr) != 1) std::abort();
+  static const EVP_MD* const digest = EVP_MD_fetch(nullptr, "SHA256", nullptr);  // not looked up each time
+  if (impl_->ctx == nullptr || EVP_DigestInit_ex(impl_->ctx, digest, nullptr) != 1) std::abort();
 }
 Sha256::~Sha256() = default;
 

@@ -16,16 +16,25 @@ struct HmacSha256::Impl {
   ~Impl() { EVP_MAC_CTX_free(ctx); }
 };
 
-HmacSha256::HmacSha256(ByteSpan key) : impl_(std::make_unique<Impl>()) {
-  static EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+// An empty key is an allowed key; OpenSSL takes a null pointer for "no key given".
+static const uint8_t kNothing = 0;
+
+// A context with its digest looked up, which costs more than a short message's HMAC; a copy takes a key of its own.
+static EVP_MAC_CTX* new_context() {
   char digest[] = "SHA256";
   const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
                                OSSL_PARAM_construct_end()};
-  impl_->ctx = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
-  // An empty key is an allowed key; OpenSSL takes a null pointer for "no key given".
-  static const uint8_t nothing = 0;
-  const uint8_t* bytes = key.empty() ? &nothing : key.data();
-  if (impl_->ctx == nullptr || EVP_MAC_init(impl_->ctx, bytes, key.size(), params) != 1) std::abort();
+  EVP_MAC* const mac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+  EVP_MAC_CTX* const context = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
+  if (context == nullptr || EVP_MAC_init(context, &kNothing, 0, params) != 1) std::abort();
+  return context;
+}
+
+HmacSha256::HmacSha256(ByteSpan key) : impl_(std::make_unique<Impl>()) {
+  static const EVP_MAC_CTX* const fresh = new_context();
+  impl_->ctx = EVP_MAC_CTX_dup(fresh);
+  const uint8_t* bytes = key.empty() ? &kNothing : key.data();
+  if (impl_->ctx == nullptr || EVP_MAC_init(impl_->ctx, bytes, key.size(), nullptr) != 1) std::abort();
 }
 HmacSha256::~HmacSha256() = default;
 

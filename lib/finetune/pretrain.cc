@@ -8,8 +8,10 @@
 #include "core/file.h"
 #include "core/hash.h"
 #include "finetune/corpus.h"
+#include "finetune/memory.h"
 #include "nn/export.h"
 #include "nn/plan.h"
+#include "nn/process_memory.h"
 
 namespace slm::finetune {
 
@@ -120,6 +122,9 @@ Result<PretrainResult> pretrain(const PretrainOptions& options, Clock& clock, Pr
   train.validate_every = o.validate_every;
   train.checkpoint_every = o.save_every;
   train.identity = identity_of(o, config_value, bf16);
+  MemoryPlanner planner(config, o.compute, {.rank = 0});
+  planner.set_budget(memory_share(nn::machine_memory_bytes(), 1), 0);
+  train.recomputes = [&](const nn::ForestBatch& batch) { return planner.plan(batch).recompute; };
   Trainer trainer(decoder, source, train, clock);
   trainer.set_validation(held_out);
 

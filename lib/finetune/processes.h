@@ -48,6 +48,7 @@ class Processes {
   int rank() const { return place_.rank; }
   int size() const { return place_.size; }
   bool is_first() const { return place_.is_first(); }
+  int local_size() const { return place_.local_size; }
   // Adds up what all of them hold, in place. Requires: contiguous, on the CPU, of the same length everywhere.
   Status sum(at::Tensor values);
   // Whether all of them have what the first one has; `what` names it.

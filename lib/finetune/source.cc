@@ -61,7 +61,9 @@ ShuffledSource::ShuffledSource(std::vector<nn::Sequence> sequences, std::vector<
     : sequences_(std::move(sequences)),
       sessions_(std::move(sessions)),
       options_(options),
-      steps_(epoch_steps(sessions_, options_.batch, options_.seed, 0)) {}
+      steps_(epoch_steps(sessions_, options_.batch, options_.seed, 0)) {
+  for (size_t i = 0; i < sequences_.size(); ++i) sequences_[i].key = static_cast<int64_t>(i);
+}
 
 Result<std::vector<nn::ForestBatch>> ShuffledSource::next() {
   if (at_ == steps_.size()) {

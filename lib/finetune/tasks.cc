@@ -8,268 +8,24 @@
 #include <cmath>
 #include <numeric>
 #include <span>
+#include <utility>
 
-#include "cluster/artifact.h"
 #include "core/file.h"
 #include "core/hash.h"
-#include "dataset/view.h"
 #include "finetune/artifact.h"
+#include "finetune/memory.h"
 #include "finetune/peft.h"
 #include "finetune/source.h"
-#include "finetune/teacher.h"
-#include "finetune/top_k.h"
-#include "model/codec.h"
+#include "finetune/task_data.h"
 #include "nn/export.h"
 #include "nn/plan.h"
+#include "nn/process_memory.h"
 #include "schema/artifacts.h"
-#include "score/match.h"
-#include "select/artifact.h"
 
 namespace slm::finetune {
 namespace {
 
 namespace fs = std::filesystem;
-using dataset::Side;
-using dataset::View;
-
-// A base model; its weights are loaded when the first task needs them.
-struct Base {
-  fs::path path;
-  std::unique_ptr<model::Codec> codec;
-  nn::ModelConfig config;
-  std::string digest;
-  std::optional<nn::Decoder> decoder;
-  std::optional<Teacher> teacher;  // of distillation, fitted to it
-  std::optional<TopK> top_k;       // of distillation from logged probabilities
-};
-
-// What all tasks of a run share.
-struct Setting {
-  cluster::LoadedTasks tasks;
-  View view;
-};
-
-struct Examples {
-  std::vector<nn::Sequence> sequences;
-  std::vector<uint32_t> sessions;  // session group of each sequence
-  int64_t n_in = 0, n_tokens = 0, n_completion = 0, longest = 0;
-  int64_t n_with_logprobs = 0, n_covered = 0;  // calls, and tokens of theirs, when learning from logged probabilities
-  std::map<std::string, int64_t> dropped;
-  std::string digest;  // of the rows asked for
-};
-
-struct TaskData {
-  const cluster::TaskInfo* task = nullptr;
-  Examples train, validation;
-  int64_t steps_per_epoch = 0, n_steps = 0;
-};
-
-Result<Setting> prepare(const TaskContext& context) {
-  SLM_TRY(auto tasks, cluster::load_tasks(context.store));
-  std::unordered_map<CallId, View::TaskOf> task_of;
-  task_of.reserve(tasks.calls.size());
-  for (const auto& call : tasks.calls) task_of[call.id] = {call.task, call.outlier};
-  SLM_TRY(auto view, View::build(context.store, task_of, "finetune"));
-  return Setting{std::move(tasks), std::move(view)};
-}
-
-// The base of one task: the one given, else what select chose for it. `base` is kept while it stays the same.
-Status use_base(const TaskContext& context, const cluster::TaskInfo& task, const TaskSettings& settings, Base& base) {
-  fs::path path = settings.base;
-  if (path.empty()) {
-    SLM_TRY(const auto selection, select::load_selection(context.store.dir()));
-    const auto* candidates = selection.find(task.id);
-    const auto* chosen = candidates == nullptr ? nullptr : candidates->chosen();
-    if (chosen == nullptr)
-      return fail(ErrorCode::kManifestMismatch,
-                  fmt::format("select chose no model for {} whose weights are here", task.id.value),
-                  "slmconv models add DIR, then slmconv select; or --base DIR");
-    path = chosen->path;
-  }
-  std::error_code ec;
-  path = fs::weakly_canonical(path, ec);
-  if (path == base.path) return {};
-  base = Base{};
-  SLM_TRY(base.codec, model::Codec::open(path));
-  SLM_TRY(base.config, nn::read_config(path));
-  SLM_TRY(base.digest, select::model_digest(path));
-  base.path = path;
-  if (settings.distil == Distil::kLogits && settings.teacher.empty()) {
-    base.top_k.emplace(base.codec->vocabulary());
-  } else if (settings.distil == Distil::kLogits) {
-    SLM_TRY(base.teacher, Teacher::open(settings.teacher));
-    SLM_CHECK(base.teacher->fit(path, base.config));
-  }
-  return {};
-}
-
-uint32_t index_of(const Setting& setting, const cluster::TaskInfo& task) {
-  return static_cast<uint32_t>(&task - setting.tasks.map.tasks().data());
-}
-
-Result<std::vector<const cluster::TaskInfo*>> choose(const TaskContext& context, const Setting& setting,
-                                                     const TaskChoice& choice) {
-  std::vector<const cluster::TaskInfo*> out;
-  for (const auto& name : choice.tasks) {
-    const auto* task = setting.tasks.map.find(std::string_view(name));
-    if (task == nullptr)
-      return fail(ErrorCode::kBadInput, fmt::format("no task {} among {}", name, setting.tasks.map.tasks().size()),
-                  "slmconv report tasks");
-    out.push_back(task);
-  }
-  if (!choice.all) return out;
-  for (const auto& task : setting.tasks.map.tasks()) {
-    if (task.excluded || std::find(out.begin(), out.end(), &task) != out.end()) continue;
-    if (score::needs_truth(task.kind)) {
-      SLM_TRY(const bool has_truth, setting.view.units_have_truth(context.store, index_of(setting, task)));
-      if (!score::is_measurable(task.kind, has_truth)) {
-        context.progress.note(
-            fmt::format("{} ({}): left out: text can't be measured without the truth of the calls that test it, one a "
-                        "session group; name it to train it all the same",
-                        task.id.value, task.name));
-        continue;
-      }
-    }
-    out.push_back(&task);
-  }
-  return out;
-}
-
-// Rows of one side, at most `limit` of them by keyed hash of the id, so that a limit picks no part of the log.
-Result<std::vector<uint32_t>> rows_of(const TaskContext& context, const Setting& setting, const cluster::TaskInfo& task,
-                                      Side side, int64_t limit) {
-  auto rows = setting.view.select({.task = index_of(setting, task), .side = side});
-  if (limit <= 0 || static_cast<int64_t>(rows.size()) <= limit) return rows;
-  std::vector<std::pair<std::string, uint32_t>> keyed;
-  keyed.reserve(rows.size());
-  for (const uint32_t row : rows) {
-    SLM_TRY(std::string hash, context.store.keyed_digest("example\n" + setting.view.rows()[row].id.hex()));
-    keyed.emplace_back(std::move(hash), row);
-  }
-  std::nth_element(keyed.begin(), keyed.begin() + limit, keyed.end());
-  rows.clear();
-  for (int64_t i = 0; i < limit; ++i) rows.push_back(keyed[static_cast<size_t>(i)].second);
-  std::sort(rows.begin(), rows.end());
-  return rows;
-}
-
-Result<Examples> load_examples(const TaskContext& context, const Setting& setting, const Base& base,
-                               const cluster::TaskInfo& task, const std::vector<uint32_t>& rows) {
-  Examples out;
-  out.n_in = static_cast<int64_t>(rows.size());
-  SLM_TRY(out.digest, setting.view.digest(context.store, rows));
-  const auto context_length = static_cast<size_t>(base.config.max_positions);
-  SLM_CHECK(setting.view.load(context.store, rows, "finetune", [&](uint32_t row, Call& call) -> Status {
-    const json::object* answer = answer_of(call.body);
-    if (answer == nullptr) {
-      ++out.dropped["no_answer"];
-      return {};
-    }
-    if (const auto* truth = call.body.truth.if_object();
-        truth != nullptr && !score::grade(task.kind, *answer, *truth).exact) {
-      ++out.dropped["answer_wrong"];
-      return {};
-    }
-    auto example = base.codec->encode_example({call.body.messages, call.body.tools}, *answer);
-    if (!example && example.error().code != ErrorCode::kBadInput) return fail(std::move(example).error());
-    if (!example) {
-      ++out.dropped["template_refuses"];
-      return {};
-    }
-    if (example->ids.size() > context_length) {
-      ++out.dropped["too_long"];
-      return {};
-    }
-    out.n_tokens += static_cast<int64_t>(example->ids.size());
-    out.n_completion += static_cast<int64_t>(example->ids.size() - example->n_prompt);
-    out.longest = std::max(out.longest, static_cast<int64_t>(example->ids.size()));
-    const int32_t key = nn::rope_key(base.config, static_cast<int64_t>(example->ids.size()));
-    std::vector<nn::LoggedTopK> logged;
-    if (const auto* held = logprobs_of(call.body); base.top_k && held != nullptr) {
-      logged = base.top_k->match(*example, logged_tokens(*held));
-      ++out.n_with_logprobs;
-      out.n_covered += std::ssize(logged);
-    }
-    out.sequences.push_back({std::move(example->ids), example->n_prompt, 0, key, std::move(logged)});
-    out.sessions.push_back(setting.view.rows()[row].group);
-    return {};
-  }));
-  return out;
-}
-
-double coverage(const Examples& train) {
-  return static_cast<double>(train.n_covered) / static_cast<double>(std::max<int64_t>(1, train.n_completion));
-}
-
-// Says how much is known of a large model's probabilities; refuses where that is next to nothing.
-Status check_coverage(const TaskContext& context, const TaskData& data) {
-  const Examples& train = data.train;
-  const std::string line =
-      fmt::format("{}: {} of {} calls were logged with probabilities, which cover {} of {} trained tokens ({:.0f} %)",
-                  data.task->id.value, train.n_with_logprobs, train.sequences.size(), train.n_covered,
-                  train.n_completion, 100 * coverage(train));
-  if (coverage(train) >= kLeastCoverage) {
-    context.progress.note(line);
-    return {};
-  }
-  return fail(ErrorCode::kUnsupportedModel, fmt::format("{}; at least {:.0f} % are wanted", line, 100 * kLeastCoverage),
-              "--distill sequence for the logged answers alone, or --teacher DIR");
-}
-
-Result<TaskData> load_task(const TaskContext& context, const Setting& setting, const Base& base,
-                           const cluster::TaskInfo& task, const TaskSettings& settings) {
-  TaskData data;
-  data.task = &task;
-  SLM_TRY(const auto train_rows, rows_of(context, setting, task, Side::kTrain, settings.max_examples));
-  SLM_TRY(const auto validation_rows, rows_of(context, setting, task, Side::kValidation, settings.max_validation));
-  SLM_TRY(data.train, load_examples(context, setting, base, task, train_rows));
-  SLM_TRY(data.validation, load_examples(context, setting, base, task, validation_rows));
-  if (data.train.sequences.empty()) return data;
-  if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
-  if (base.top_k) SLM_CHECK(check_coverage(context, data));
-  if (!settings.whole_sessions) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
-  data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
-  data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
-  if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);
-  return data;
-}
-
-// Why a task can't be trained.
-Error nothing_to_train(const TaskData& data) {
-  const Examples& train = data.train;
-  std::vector<std::string> reasons;
-  for (const auto& [reason, n] : train.dropped) reasons.push_back(fmt::format("{} {}", n, reason));
-  return {ErrorCode::kBadInput,
-          fmt::format("task {} ({}) has no call to train on: {} on the training side{}{}", data.task->id.value,
-                      data.task->name, train.n_in, reasons.empty() ? "" : ": ", fmt::join(reasons, ", ")),
-          train.dropped.contains("template_refuses") || train.dropped.contains("too_long")
-              ? "another model, by --base DIR"
-              : "slmconv report tasks"};
-}
-
-// A task of --all without a call to train on is left out, and said; one that was named, or the only one, is an error.
-class LeftOut {
- public:
-  LeftOut(const TaskContext& context, const TaskChoice& choice, size_t n_chosen)
-      : context_(context), choice_(choice), n_chosen_(n_chosen) {}
-  // True: pass over it.
-  Result<bool> ask(const TaskData& data) {
-    if (!data.train.sequences.empty()) return false;
-    const auto& named = choice_.tasks;
-    const bool is_named = std::any_of(named.begin(), named.end(), [&](const std::string& name) {
-      return name == data.task->id.value || name == data.task->name;
-    });
-    Error error = nothing_to_train(data);
-    if (is_named || ++n_ == n_chosen_) return fail(std::move(error));
-    context_.progress.warn(fmt::format("{}; left out", error.message));
-    return true;
-  }
-
- private:
-  const TaskContext& context_;
-  const TaskChoice& choice_;
-  size_t n_chosen_, n_ = 0;
-};
 
 TrainOptions train_options(const TaskContext& context, const TaskData& data, const TaskSettings& settings, Base& base) {
   TrainOptions options;
@@ -305,36 +61,49 @@ ShuffledSource::Options source_options(const TaskContext& context, const TaskSet
           .n_ranks = processes == nullptr ? 1 : processes->size()};
 }
 
-// Of the first micro-batches: the plan of the one that takes most, and how many tokens of calls one computed token
-// serves.
+MemoryPlanner memory_planner(const TaskContext& context, const TaskSettings& settings, const Base& base) {
+  MemoryPlanner out(base.config, settings.dtype,
+                    {.rank = settings.full ? 0 : settings.lora.rank,
+                     .dropout = settings.lora.dropout > 0,
+                     .dora = settings.lora.dora,
+                     .nf4 = settings.nf4});
+  int64_t budget = settings.memory_bytes;
+  if (budget == 0 && settings.device == "cpu")
+    budget =
+        memory_share(nn::machine_memory_bytes(), context.processes == nullptr ? 1 : context.processes->local_size());
+  const int64_t teacher = base.teacher ? nn::plan_serve(base.teacher->config(), settings.dtype, 1, 1).weight_bytes : 0;
+  out.set_budget(budget > 0 ? budget : std::numeric_limits<int64_t>::max(), teacher);
+  return out;
+}
+
+// Of the first micro-batches: the plan of the one that takes most, what it would take with all activations held, how
+// many are computed again, and how many tokens of calls one computed token serves.
 struct FirstSteps {
   nn::TrainPlan memory;
-  double sharing = 1;
+  int64_t held_bytes = 0, budget_bytes = 0;
+  double recomputed = 0, sharing = 1;
 };
 Result<FirstSteps> first_steps(const TaskContext& context, const Base& base, const TaskData& data,
                                const TaskSettings& settings) {
   constexpr int64_t kSteps = 64;
   ShuffledSource source(data.train.sequences, data.train.sessions, source_options(context, settings));
+  const MemoryPlanner planner = memory_planner(context, settings, base);
   FirstSteps out;
-  nn::TrainPlan& most = out.memory;
-  int64_t n_tokens = 0, n_computed = 0;
+  out.budget_bytes = planner.budget_bytes();
+  int64_t n_tokens = 0, n_computed = 0, n_batches = 0, n_recomputed = 0;
   for (int64_t step = 0; step < std::min(kSteps, data.n_steps); ++step) {
     SLM_TRY(const auto batches, source.next());
     for (const auto& batch : batches) {
       n_tokens += batch.n_tokens;
       n_computed += batch.size();
-      const auto plan =
-          nn::plan_train(base.config, settings.dtype,
-                         {.batch_tokens = batch.size(),
-                          .longest = 1 + *std::max_element(batch.positions.begin(), batch.positions.end()),
-                          .rank = settings.full ? 0 : settings.lora.rank,
-                          .dropout = settings.lora.dropout > 0,
-                          .dora = settings.lora.dora,
-                          .nf4 = settings.nf4});
-      if (plan.total_bytes > most.total_bytes) most = plan;
+      const auto plan = planner.plan(batch);
+      ++n_batches;
+      n_recomputed += plan.recompute;
+      if (plan.total_bytes > out.memory.total_bytes) out.memory = plan;
+      out.held_bytes = std::max(out.held_bytes, planner.plan_held(batch).total_bytes);
     }
   }
-  if (base.teacher) most.total_bytes += nn::plan_serve(base.teacher->config(), settings.dtype, 1, 1).weight_bytes;
+  out.recomputed = static_cast<double>(n_recomputed) / static_cast<double>(std::max<int64_t>(1, n_batches));
   out.sharing = static_cast<double>(n_tokens) / static_cast<double>(std::max<int64_t>(1, n_computed));
   return out;
 }
@@ -439,6 +208,9 @@ class TaskRun {
     ShuffledSource source(std::move(data_.train.sequences), data_.train.sessions, source_options(context_, settings_));
     TrainOptions options = train_options(context_, data_, settings_, base_);
     options.identity = manifest.input_digest();
+    options.recomputes = [this, planner = memory_planner(context_, settings_, base_)](const nn::ForestBatch& batch) {
+      return recomputes(planner, batch);
+    };
     Trainer trainer(*base_.decoder, source, std::move(options), context_.clock);
     trainer.set_validation(
         nn::make_forests(validation_part(context_, data_), {.max_tokens = settings_.max_batch_tokens}));
@@ -461,7 +233,9 @@ class TaskRun {
       context_.metrics(line);
     };
     hooks.on_step = [&](const StepReport& r) {
-      record({{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}});
+      json::object line{{"step", r.step}, {"loss", r.loss}, {"rate", r.rate}, {"grad_norm", r.grad_norm}};
+      if (r.n_recomputed > 0) line["recomputed"] = r.n_recomputed;
+      record(std::move(line));
       context_.progress.advance(static_cast<uint64_t>(r.step),
                                 fmt::format("loss {:.3f}, {:.0f} tokens/s", r.loss, r.tokens_per_s));
     };
@@ -504,6 +278,7 @@ class TaskRun {
                         {"loss", result->loss},
                         {"stopped_early", result->stopped_early}};
     if (base_.top_k) manifest.summary["coverage"] = coverage(data_.train);
+    if (result->n_recomputed > 0) manifest.summary["recomputed"] = result->n_recomputed;
     manifest.made_ms = context_.clock.now_ms();
     manifest.seconds = context_.clock.monotonic_s() - start_s;
     SLM_CHECK(save_adapter(context_.store, manifest, files, metrics));
@@ -515,6 +290,22 @@ class TaskRun {
   }
 
  private:
+  // Says so the first time, and what to do where it is too much all the same.
+  bool recomputes(const MemoryPlanner& planner, const nn::ForestBatch& batch) {
+    const auto plan = planner.plan(batch);
+    const auto gb = [](int64_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9); };
+    if (plan.recompute && !std::exchange(said_recomputes_, true))
+      context_.progress.note(fmt::format(
+          "{}: {} tokens at once would take {}, the budget is {} (--memory-gb): where it must be, layers are computed "
+          "again on the way back, in {}",
+          data_.task->id.value, batch.size(), gb(planner.plan_held(batch).total_bytes), gb(planner.budget_bytes()),
+          gb(plan.total_bytes)));
+    if (plan.total_bytes > planner.budget_bytes() && !std::exchange(said_too_much_, true))
+      context_.progress.warn(fmt::format("{}: {} tokens at once take {}, the budget is {}: lower --batch-tokens",
+                                         data_.task->id.value, batch.size(), gb(plan.total_bytes),
+                                         gb(planner.budget_bytes())));
+    return plan.recompute;
+  }
   // Until the first process has written what was trained; all of them call it.
   Status wait_for_first() const { return context_.processes->sum(at::zeros({1}, at::kFloat)); }
   // All weights are kept in the type they were computed with: what was validated is what is served.
@@ -529,6 +320,7 @@ class TaskRun {
   const TaskSettings& settings_;
   TaskData& data_;
   Base& base_;
+  bool said_recomputes_ = false, said_too_much_ = false;
 };
 
 // Tokens a second of a whole step (forward and backward), measured on the first batches.
@@ -540,6 +332,9 @@ Result<double> measure_speed(const TaskContext& context, const TaskData& data, c
   TrainOptions options = train_options(context, data, settings, base);
   options.schedule.n_steps = 3;
   options.validate_every = 0;
+  options.recomputes = [planner = memory_planner(context, settings, base)](const nn::ForestBatch& batch) {
+    return planner.plan(batch).recompute;
+  };
   double first_s = 0, last_s = 0;
   int64_t first_tokens = 0, last_tokens = 0;
   TrainHooks hooks;
@@ -655,6 +450,9 @@ Result<std::vector<TaskPlan>> plan_tasks(const TaskContext& context, const TaskC
                      .dropped = data.train.dropped,
                      .memory_bytes = first.memory.total_bytes,
                      .n_parameters = first.memory.n_adapter_parameters,
+                     .held_bytes = first.held_bytes,
+                     .budget_bytes = first.budget_bytes,
+                     .recomputed = first.recomputed,
                      .coverage = coverage(data.train),
                      .sharing = first.sharing,
                      .tokens_per_s = speed,

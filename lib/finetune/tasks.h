@@ -66,6 +66,9 @@ struct TaskSettings {
   nn::DType dtype = nn::DType::kAuto;
   std::string device = "cpu";
   int threads = 0;  // to compute with; 0: as torch has them
+  // Of this process. Where a micro-batch's activations don't fit, its layers are computed again on the way back. 0: a
+  // part of the machine's on the CPU, any amount elsewhere.
+  int64_t memory_bytes = 0;
   bool resume = false;
 };
 
@@ -81,6 +84,9 @@ struct TaskPlan {
   int64_t n_examples = 0, n_validation = 0, n_tokens = 0, n_completion_tokens = 0, longest = 0, n_steps = 0;
   std::map<std::string, int64_t> dropped;
   int64_t memory_bytes = 0, n_parameters = 0;
+  int64_t held_bytes = 0;  // what memory_bytes would be, were all activations held
+  int64_t budget_bytes = 0;
+  double recomputed = 0;    // share of the first steps' micro-batches whose layers are computed again, to fit
   double coverage = 0;      // of the trained tokens, by logged probabilities; 0 unless they are learnt from
   double sharing = 1;       // tokens of calls that one computed token serves, of the first steps
   double tokens_per_s = 0;  // of two measured steps

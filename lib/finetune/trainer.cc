@@ -35,22 +35,23 @@ Result<StepReport> Trainer::one_step() {
   SLM_TRY(const auto batches, source_.next());
   return nn::guarded([&]() -> Result<StepReport> {
     double loss = 0, weight = 0;
-    int64_t n_tokens = 0;
-    const uint64_t rank = options_.processes == nullptr ? 0 : static_cast<uint64_t>(options_.processes->rank());
-    for (size_t i = 0; i < batches.size(); ++i) {
-      if (batches[i].loss_at.empty()) continue;
-      // A checkpoint lies between steps, so seeds by step and micro-batch need no generator state.
-      const uint64_t seed = options_.seed + 0xbf58476d1ce4e5b9ULL * rank +
-                            0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ * 1024 + static_cast<int64_t>(i) + 1);
+    int64_t n_tokens = 0, n_recomputed = 0;
+    // Masks follow from this and the example, so that neither a checkpoint nor the number of processes changes them.
+    const uint64_t seed = options_.seed + 0x9e3779b97f4a7c15ULL * static_cast<uint64_t>(step_ + 1);
+    for (const auto& batch : batches) {
+      if (batch.loss_at.empty()) continue;
       nn::Distillation distil;
-      if (options_.teacher != nullptr) distil = {options_.teacher->scores(batches[i]), options_.distil};
-      if (options_.logged) distil = {{}, options_.distil, &batches[i].logged};
+      if (options_.teacher != nullptr) distil = {options_.teacher->scores(batch), options_.distil};
+      if (options_.logged) distil = {{}, options_.distil, &batch.logged};
       const bool distils = options_.teacher != nullptr || options_.logged;
-      const auto out = decoder_.loss(batches[i], seed, distils ? &distil : nullptr);
+      const bool recompute = options_.recomputes && options_.recomputes(batch);
+      n_recomputed += recompute;
+      const auto out =
+          decoder_.loss(batch, {.dropout_seed = seed, .distil = distils ? &distil : nullptr, .recompute = recompute});
       out.loss.backward();
       loss += out.loss.item<double>();
-      weight += batches[i].loss_weight();
-      n_tokens += batches[i].n_tokens;
+      weight += batch.loss_weight();
+      n_tokens += batch.n_tokens;
     }
     if (options_.processes != nullptr) {
       const at::Tensor figures =
@@ -71,6 +72,7 @@ Result<StepReport> Trainer::one_step() {
     report.step = step_;
     report.n_steps = options_.schedule.n_steps;
     report.n_tokens = n_tokens_;
+    report.n_recomputed = n_recomputed;
     if (diverges(report.loss, report.grad_norm))
       return fail(
           ErrorCode::kUnexpected,
@@ -180,7 +182,8 @@ Bytes Trainer::checkpoint() {
                            {"best_step", best_step_},
                            {"best_loss", best_loss_},
                            {"best_accuracy", best_accuracy_},
-                           {"since_best", since_best_}};
+                           {"since_best", since_best_},
+                           {"validation_due", due_}};
   const std::string text = json::serialize(state);
   std::vector<at::Tensor> held;  // contiguous CPU copies live until the file is written
   std::vector<nn::TensorToWrite> tensors{{kStateName, "U8", {static_cast<int64_t>(text.size())}, as_bytes(text)}};
@@ -251,6 +254,7 @@ Status Trainer::resume(ByteSpan bytes) {
     best_loss_ = get_number(*state, "best_loss").value_or(0);
     best_accuracy_ = get_number(*state, "best_accuracy").value_or(0);
     since_best_ = static_cast<int>(number("since_best"));
+    due_ = get_bool(*state, "validation_due").value_or(false);
     return {};
   });
 }
@@ -266,6 +270,15 @@ Result<TrainResult> Trainer::run(const TrainHooks& hooks) {
     if (!hooks.save) return {};
     return hooks.save(checkpoint());
   };
+  const auto validate_now = [&]() -> Status {
+    auto validation = validate();
+    if (!validation && lost_) SLM_CHECK(save());  // validated when somebody goes on from here
+    SLM_TRY(const auto report, std::move(validation));
+    due_ = false;
+    if (hooks.on_validation) hooks.on_validation(report);
+    return {};
+  };
+  if (validating && due_) SLM_CHECK(validate_now());
   while (step_ < options_.schedule.n_steps) {
     if (validating && options_.patience > 0 && since_best_ >= options_.patience) {
       result.stopped_early = true;
@@ -291,10 +304,9 @@ Result<TrainResult> Trainer::run(const TrainHooks& hooks) {
     report.seconds_left =
         seconds / static_cast<double>(step_ - steps_before) * static_cast<double>(options_.schedule.n_steps - step_);
     if (hooks.on_step) hooks.on_step(report);
-    if (validating && (step_ % options_.validate_every == 0 || step_ == options_.schedule.n_steps)) {
-      SLM_TRY(const auto validation, validate());
-      if (hooks.on_validation) hooks.on_validation(validation);
-    }
+    result.n_recomputed += report.n_recomputed;
+    due_ = validating && (step_ % options_.validate_every == 0 || step_ == options_.schedule.n_steps);
+    if (due_) SLM_CHECK(validate_now());
     if (options_.checkpoint_every > 0 && step_ % options_.checkpoint_every == 0 && step_ < options_.schedule.n_steps)
       SLM_CHECK(save());
   }

@@ -7,7 +7,7 @@
 // Several processes: each has its part of every step's examples and of the validation. Losses, weights and gradients
 //   are summed over all of them before the step is clipped and taken, so that all of them hold the same weights. A
 //   checkpoint is the same for any number of them. When another one is lost, what the last whole step left is handed
-//   to `save`.
+//   to `save`; if it was to be validated, whoever goes on from there does that first.
 // A run diverges where its loss or gradient isn't finite any more, or where the loss, averaged over some ten steps, is
 //   half as much again as that of guessing among all tokens and three times what it began with.
 // Errors: kInterrupted (after a checkpoint was handed to `save`) when the interrupt flag is set; kUnexpected when it
@@ -45,6 +45,7 @@ struct StepReport {
   double loss = 0;                 // nats a token
   double rate = 0, grad_norm = 0;  // the norm before clipping
   int64_t n_tokens = 0;            // seen so far
+  int64_t n_recomputed = 0;        // micro-batches of this process whose layers were computed twice
   double tokens_per_s = 0;         // of this run
   double seconds_left = 0;
 };
@@ -65,12 +66,16 @@ struct TrainOptions {
   nn::DistilOptions distil;
   bool logged = false;             // the loss of training is that of distillation from the lists in its batches
   Processes* processes = nullptr;  // of a data-parallel run; null: alone
-  std::string identity;            // of data and settings, by the caller; a checkpoint with another one is refused
+  // Whether a micro-batch's layers are computed again on the way back, for want of memory; empty: never. The bits are
+  // the same either way.
+  std::function<bool(const nn::ForestBatch&)> recomputes;
+  std::string identity;  // of data and settings, by the caller; a checkpoint with another one is refused
 };
 
 struct TrainResult {
   int64_t n_steps = 0, n_tokens = 0;  // of the whole training
   int64_t n_tokens_this_run = 0;      // without what a checkpoint brought
+  int64_t n_recomputed = 0;           // in this run, by this process: micro-batches whose layers were computed twice
   double seconds = 0;                 // of this run
   double loss = 0;                    // of the last step
   int64_t best_step = 0;              // 0: no validation
@@ -114,6 +119,7 @@ class Trainer {
   int64_t step_ = 0, n_tokens_ = 0;
   bool stop_ = false;  // one of the processes was interrupted
   bool lost_ = false;  // a sum over them failed
+  bool due_ = false;   // what the last step left is yet to be validated
   double last_loss_ = 0, first_loss_ = 0, mean_loss_ = 0;
   int64_t best_step_ = 0;
   double best_loss_ = 0, best_accuracy_ = 0;

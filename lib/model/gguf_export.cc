@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "model/codec.h"
+#include "model/gguf_hybrid.h"
 #include "model/special_tokens.h"
 #include "text/chat_template.h"
 #include "text/gguf_vocabulary.h"
@@ -99,7 +100,7 @@ Status put_roles(const std::filesystem::path& dir, const text::Tokenizer& tokeni
 // All but the weights.
 Result<nn::GgufOptions> prepare(const std::filesystem::path& dir, const GgufExport& options) {
   SLM_TRY(const auto config, nn::read_config(dir));
-  SLM_CHECK(nn::gguf_settings(config));  // the likeliest refusal first
+  SLM_CHECK(gguf_settings_of(config));  // the likeliest refusal first
   SLM_TRY(const auto tokenizer, text::Tokenizer::open(dir));
   SLM_TRY(const auto codec, Codec::open(dir));
   SLM_TRY(auto vocabulary, text::gguf_vocabulary(dir, config.vocab_size));
@@ -147,7 +148,19 @@ Status check_gguf(const std::filesystem::path& dir) {
 
 Status export_gguf(const std::filesystem::path& dir, const GgufExport& options, const std::filesystem::path& out) {
   SLM_TRY(const auto file, prepare(dir, options));
-  return nn::write_gguf_model(dir, file, out);
+  SLM_TRY(const auto config, nn::read_config(dir));
+  return is_gguf_hybrid(config) ? write_gguf_hybrid(dir, file, out) : nn::write_gguf_model(dir, file, out);
+}
+
+Status export_gguf_adapter(const std::filesystem::path& base, const nn::AdapterFiles& adapter,
+                           const nn::GgufOptions& options, const std::filesystem::path& out) {
+  SLM_TRY(const auto config, nn::read_config(base));
+  return is_gguf_hybrid(config) ? write_gguf_hybrid_adapter(base, adapter, options, out)
+                                : nn::write_gguf_adapter(base, adapter, options, out);
+}
+
+Result<nn::GgufSettings> gguf_settings_of(const nn::ModelConfig& config) {
+  return is_gguf_hybrid(config) ? gguf_hybrid_settings(config) : nn::gguf_settings(config);
 }
 
 }  // namespace slm::model

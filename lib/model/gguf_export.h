@@ -1,5 +1,6 @@
-// A model directory as one GGUF file: weights and settings (nn/gguf_model.h), the tokenizer (text/gguf_vocabulary.h),
-// the chat template and what ends a turn. A prompt rendered by that template gets the ids there that it gets here.
+// A model directory as one GGUF file: weights and settings (nn/gguf_model.h, model/gguf_hybrid.h), the tokenizer
+// (text/gguf_vocabulary.h), the chat template and what ends a turn. A prompt rendered by that template gets the ids
+// there that it gets here.
 //
 // The template is written with the choices that training made: its thinking switch off, its dates those of the day that
 // training showed it.
@@ -22,5 +23,10 @@ struct GgufExport {
 // Whether export_gguf would refuse, without a look at the weights.
 Status check_gguf(const std::filesystem::path& dir);
 Status export_gguf(const std::filesystem::path& dir, const GgufExport& options, const std::filesystem::path& out);
+// A LoRA adapter for the file that export_gguf makes of `base`.
+Status export_gguf_adapter(const std::filesystem::path& base, const nn::AdapterFiles& adapter,
+                           const nn::GgufOptions& options, const std::filesystem::path& out);
+// Of any family.
+Result<nn::GgufSettings> gguf_settings_of(const nn::ModelConfig& config);
 
 }  // namespace slm::model

@@ -81,6 +81,7 @@ class Grower {
       }
     }
     batch_.nodes.push_back({begin, static_cast<int32_t>(batch_.ids.size()), parent});
+    batch_.keys.push_back(s.key >= 0 ? s.key : static_cast<int64_t>(order_[from]));
   }
 
   std::span<const Sequence> sequences_;

@@ -30,6 +30,7 @@ struct ForestBatch {
   std::vector<int32_t> ids;        // [N]
   std::vector<int32_t> positions;  // [N], within the sequence. A token sees those on the way from its root to itself
   std::vector<int32_t> rope_keys;  // [N], of its sequence (nn/config.h); empty: all 0
+  std::vector<int64_t> keys;       // of each node, that of the sequence whose tokens it has
   std::vector<int32_t> loss_at;    // flat index of a hidden state that predicts …
   std::vector<int32_t> targets;    // … this token; once per child where paths part
   std::vector<float> weights;      // with this weight, summed over the sequences that share the prediction
@@ -46,6 +47,7 @@ struct Sequence {
   float prompt_weight = 0;              // weight of their loss; the rest weigh 1. The first token is never a target
   int32_t rope_key = 0;                 // rope_key(config, length): sequences of different keys share nothing
   std::vector<LoggedTopK> logged = {};  // by `at`, of tokens after the prompt
+  int64_t key = -1;                     // of its masks of dropout; −1: its place among those given to make_forests
 };
 
 struct ForestOptions {

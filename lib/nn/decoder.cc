@@ -1,11 +1,12 @@
 #include "nn/decoder.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <set>
+
+#include "nn/checkpoint.h"
 
 namespace slm::nn {
 
@@ -45,19 +46,14 @@ Tensor Decoder::base_linear(const Tensor& x, const Linear& base, const Tensor& b
   return nn::linear(x, cast(base.weight), b);
 }
 
-Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index) const {
+Tensor Decoder::linear(const Tensor& x, size_t layer, size_t site_index, const Mixing& mixing) const {
   const Linear& l = layers_[layer].linears[site_index];
   const Site* site = has_lora() ? &lora_[kSites * layer + site_index] : nullptr;
   const auto is_set = [](const Tensor& a) { return a.defined(); };
   if (site == nullptr || std::none_of(site->a.begin(), site->a.end(), is_set)) return base_linear(x, l, l.bias);
   const auto [a, b] = site->packed_a.defined() ? std::pair(site->packed_a, site->packed_b) : packed(*site);
   Tensor in = x;
-  if (dropout_ && at::GradMode::is_enabled()) {
-    // Drawn on the CPU, so that the same seed gives the same mask on every device.
-    const double keep = 1.0 - lora_config_.dropout;
-    const Tensor mask = at::empty(x.sizes(), at::kFloat).bernoulli_(keep, *dropout_).div_(keep);
-    in = x * mask.to(x.options());
-  }
+  if (mixing.dropout) in = x * dropout_mask(*mixing.dropout, kSites * layer + site_index, x);
   if (!lora_config_.dora) return at::addmm(base_linear(x, l, l.bias), at::linear(in, a), b.t());
   // As peft does: the base's own output is not dropped out, what the scale adds to it is.
   const Tensor scale = site->packed_scale.defined() ? site->packed_scale : row_scale(*site, l).to(options_.compute);
@@ -88,15 +84,15 @@ Tensor Decoder::added(const Tensor& block, const NormWeights& post) const {
   return config_.residual_scale == 1 ? out : out * config_.residual_scale;
 }
 
-Tensor Decoder::feed_forward(const Tensor& x, size_t layer) const {
-  Tensor in = linear(x, layer, kFfnIn);
-  if (config_.activation == Activation::kReluSquared) return linear(at::relu(in).square(), layer, kFfnOut);
+Tensor Decoder::feed_forward(const Tensor& x, size_t layer, const Mixing& mixing) const {
+  Tensor in = linear(x, layer, kFfnIn, mixing);
+  if (config_.activation == Activation::kReluSquared) return linear(at::relu(in).square(), layer, kFfnOut, mixing);
   const auto& s = config_.scales;
   if (s.gate != 1) {
     const auto halves = in.chunk(2, -1);
     in = at::cat({halves[0] * s.gate, halves[1]}, -1);
   }
-  const Tensor out = linear(activate(in, config_.activation, config_.gated), layer, kFfnOut);
+  const Tensor out = linear(activate(in, config_.activation, config_.gated), layer, kFfnOut, mixing);
   return s.down == 1 ? out : out * s.down;
 }
 
@@ -198,45 +194,48 @@ Tensor Decoder::mix(const Tensor& x, size_t i, const AttentionContext& context, 
   const LayerConfig& kind = kinds_[kind_of_[i]];
   Tensor out;
   if (kind.attends()) {
-    Tensor qkv = linear(scaled(x, c.scales.attention_in), i, kAttentionIn);
+    Tensor qkv = linear(scaled(x, c.scales.attention_in), i, kAttentionIn, mixing);
     if (layer.q_norm.defined()) {
       const double one = c.norm == Norm::kRmsPlusOne ? 1 : 0;
       qkv = norm_heads(qkv, layer.q_norm + one, layer.k_norm + one, c.n_kv_heads, c.norm_eps);
     }
-    out = scaled(linear(mixing.attend(i, qkv, context), i, kAttentionOut), c.scales.attention_out);
+    out = scaled(linear(mixing.attend(i, qkv, context), i, kAttentionOut, mixing), c.scales.attention_out);
   }
   if (kind.recurs()) {
-    const Tensor projected = linear(scaled(x, c.scales.mamba_in), i, kRecurrentIn);
-    const Tensor mixed = scaled(linear(mixing.recur(i, projected), i, kRecurrentOut), c.scales.mamba_out);
+    const Tensor projected = linear(scaled(x, c.scales.mamba_in), i, kRecurrentIn, mixing);
+    const Tensor mixed = scaled(linear(mixing.recur(i, projected), i, kRecurrentOut, mixing), c.scales.mamba_out);
     out = out.defined() ? mixed + out : mixed;
   }
   return out;
 }
 
-NormOut Decoder::run_layers(const ForestBatch& batch, const Mixing& mixing) {
+NormOut Decoder::run_layer(size_t i, NormOut in, const AttentionContext& context, const Mixing& mixing) const {
+  const auto& layer = layers_[i];
+  const LayerConfig& kind = kinds_[kind_of_[i]];
+  // What came in is let go as soon as it is summed.
+  in = norm(in.sum, in.normed, layer.norm1);
+  if (kind.mixer == Mixer::kNone) return {in.sum, added(feed_forward(in.normed, i, mixing), {})};
+  const Tensor mixed = mix(in.normed, i, context, mixing);
+  if (config_.parallel) return {in.sum, added(mixed + feed_forward(in.normed, i, mixing), {})};
+  in.normed = added(mixed, layer.post1);
+  if (!kind.ffn) return in;
+  in = norm(in.sum, in.normed, layer.norm2);
+  return {in.sum, added(feed_forward(in.normed, i, mixing), layer.post2)};
+}
+
+NormOut Decoder::run_layers(const ForestBatch& batch, Mixing mixing, bool recompute) {
   const auto seen = contexts(batch);
-  Tensor x = embed(batch.ids), y;
+  NormOut state{embed(batch.ids), {}};
+  const auto shared = std::make_shared<const Mixing>(std::move(mixing));
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const auto& layer = layers_[i];
-    const LayerConfig& kind = kinds_[kind_of_[i]];
-    auto in = norm(x, y, layer.norm1);
-    x = in.sum;
-    if (kind.mixer == Mixer::kNone) {
-      y = added(feed_forward(in.normed, i), {});
-      continue;
-    }
-    const Tensor mixed = mix(in.normed, i, seen[kind_of_[i]], mixing);
-    if (config_.parallel) {
-      y = added(mixed + feed_forward(in.normed, i), {});
-      continue;
-    }
-    y = added(mixed, layer.post1);
-    if (!kind.ffn) continue;
-    auto mid = norm(x, y, layer.norm2);
-    x = mid.sum;
-    y = added(feed_forward(mid.normed, i), layer.post2);
+    const auto& context = seen[kind_of_[i]];
+    state = recompute ? recomputed(state.sum, state.normed,
+                                   [this, i, context, shared](const Tensor& x, const Tensor& y) {
+                                     return run_layer(i, {x, y}, context, *shared);
+                                   })
+                      : run_layer(i, std::move(state), context, *shared);
   }
-  return {x, y};
+  return state;
 }
 
 Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& flat) const {
@@ -244,17 +243,16 @@ Tensor Decoder::final_states(const NormOut& states, const std::vector<int32_t>& 
   return norm(states.sum.index_select(0, rows), states.normed.index_select(0, rows), final_norm_).normed;
 }
 
-CrossEntropy Decoder::loss(const ForestBatch& batch, uint64_t dropout_seed, const Distillation* distil) {
-  dropout_.reset();
+CrossEntropy Decoder::loss(const ForestBatch& batch, const LossOptions& options) {
+  Mixing mixing = mix_forest(batch);
   if (at::GradMode::is_enabled() && lora_config_.dropout > 0 && has_lora())
-    dropout_ = at::make_generator<at::CPUGeneratorImpl>(dropout_seed);
-  const NormOut out = run_layers(batch, mix_forest(batch));
-  dropout_.reset();
+    mixing.dropout = std::make_shared<Dropout>(dropout_of(batch, options.dropout_seed, lora_config_.dropout));
+  const NormOut out = run_layers(batch, std::move(mixing), options.recompute);
   const Tensor h = head_input(final_states(out, batch.loss_at));
   const Tensor weights =
       at::tensor(at::ArrayRef<float>(batch.weights.data(), batch.weights.size()), at::kFloat).to(options_.device);
   const LossTargets targets{int_tensor(batch.targets, options_.device), weights};
-  if (distil != nullptr) return distil_loss({h, head(), config_.logit_softcap}, targets, *distil);
+  if (options.distil != nullptr) return distil_loss({h, head(), config_.logit_softcap}, targets, *options.distil);
   return linear_cross_entropy(h, head(), targets, config_.logit_softcap);
 }
 

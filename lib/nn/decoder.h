@@ -15,7 +15,7 @@
 
 #include <array>
 #include <functional>
-#include <optional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +24,7 @@
 #include "nn/attention.h"
 #include "nn/batch.h"
 #include "nn/distil.h"
+#include "nn/dropout.h"
 #include "nn/engine.h"
 #include "nn/mamba.h"
 #include "nn/nf4.h"
@@ -103,9 +104,16 @@ class Decoder {
   std::vector<TensorSlice> weights() const;
   std::vector<TensorSlice> gradients() const;
 
-  // Weighted loss of a batch, with a gradient if gradients are on. dropout_seed matters only with LoRA dropout.
-  // distil: of distillation; its teacher's scores are of the same batch.
-  CrossEntropy loss(const ForestBatch& batch, uint64_t dropout_seed = 0, const Distillation* distil = nullptr);
+  // Weighted loss of a batch, with a gradient if gradients are on.
+  struct LossOptions {
+    uint64_t dropout_seed = 0;             // matters only with LoRA dropout: one a step
+    const Distillation* distil = nullptr;  // its teacher's scores are of the same batch
+    // Only the layers' inputs are held for the backward pass, which computes them again (nn/checkpoint.h); until then
+    // the decoder stays where and as it is. Less memory, about a third more time; the same bits.
+    bool recompute = false;
+  };
+  CrossEntropy loss(const ForestBatch& batch, const LossOptions& options);
+  CrossEntropy loss(const ForestBatch& batch) { return loss(batch, LossOptions()); }
   // What it says of the positions of the loss; no gradient.
   Scores scores(const ForestBatch& batch);
   // Logits of every token, [N, V] float32 (float64 in a float64 model); no gradient.
@@ -166,13 +174,20 @@ class Decoder {
   std::pair<at::Tensor, at::Tensor> packed(const Site& site) const;
   // With DoRA: what each output row is multiplied by, [Σ out]; gradients go to the magnitudes only.
   at::Tensor row_scale(const Site& site, const Linear& base) const;
+  // How tokens meet: attend(layer, qkv, context) gives attention's output, recur(layer, projected) a recurrent one's.
+  // And what is dropped out of the adapters' inputs; null: nothing.
+  struct Mixing {
+    std::function<at::Tensor(size_t, const at::Tensor&, const AttentionContext&)> attend;
+    std::function<at::Tensor(size_t, const at::Tensor&)> recur;
+    std::shared_ptr<const Dropout> dropout = {};
+  };
   // x · Wᵀ + bias of the base alone.
   at::Tensor base_linear(const at::Tensor& x, const Linear& base, const at::Tensor& bias) const;
-  at::Tensor linear(const at::Tensor& x, size_t layer, size_t site) const;
+  at::Tensor linear(const at::Tensor& x, size_t layer, size_t site, const Mixing& mixing) const;
   at::Tensor cast(const at::Tensor& weight) const;
   at::Tensor embed(const std::vector<int32_t>& ids) const;
   NormOut norm(const at::Tensor& x, const at::Tensor& y, const NormWeights& weights) const;
-  at::Tensor feed_forward(const at::Tensor& x, size_t layer) const;
+  at::Tensor feed_forward(const at::Tensor& x, size_t layer, const Mixing& mixing) const;
   // What a block adds to the stream: its output after the family's own norm and scale.
   at::Tensor added(const at::Tensor& block, const NormWeights& post) const;
   // The head's matrix in the compute type, and states as it takes them: with a bias it has a column more.
@@ -182,15 +197,13 @@ class Decoder {
   AttentionShape shape() const;
   // What attention needs, for each kind of layer. Without paths when the batch has no nodes.
   std::vector<AttentionContext> contexts(const ForestBatch& batch);
-  // How tokens meet: attend(layer, qkv, context) gives attention's output, recur(layer, projected) a recurrent one's.
-  struct Mixing {
-    std::function<at::Tensor(size_t, const at::Tensor&, const AttentionContext&)> attend;
-    std::function<at::Tensor(size_t, const at::Tensor&)> recur;
-  };
   Mixing mix_forest(const ForestBatch& batch) const;
   Recurrence recurrence(const ForestBatch& batch) const;
-  // Runs the layers. Returns the residual stream and the last block's output, not yet added.
-  NormOut run_layers(const ForestBatch& batch, const Mixing& mixing);
+  // Runs the layers. Returns the residual stream and the last block's output, not yet added. recompute: as in
+  // LossOptions.
+  NormOut run_layers(const ForestBatch& batch, Mixing mixing, bool recompute = false);
+  // in: the residual stream and the output of the block before, which may be undefined.
+  NormOut run_layer(size_t layer, NormOut in, const AttentionContext& context, const Mixing& mixing) const;
   at::Tensor mix(const at::Tensor& x, size_t layer, const AttentionContext& context, const Mixing& mixing) const;
   // The final norm of the states at `flat`, in the compute type.
   at::Tensor final_states(const NormOut& states, const std::vector<int32_t>& flat) const;
@@ -205,7 +218,6 @@ class Decoder {
   std::vector<LayerConfig> kinds_;  // the different ones
   std::vector<size_t> kind_of_;     // layer → kind
   std::vector<RopeTable> tables_;   // of a kind, for key 0
-  std::optional<at::Generator> dropout_;
 };
 
 // A file's element type ("BF16", …) as torch's; a tensor of a file, copied. Errors: kUnsupportedModel, kOutOfMemory.

@@ -177,17 +177,6 @@ class TorchEngine final : public Engine {
 
 }  // namespace
 
-Result<at::Device> open_device(const std::string& name) {
-  const bool cuda = name == "cuda" || (name.starts_with("cuda:") && name.size() > 5 &&
-                                       name.find_first_not_of("0123456789", 5) == std::string::npos);
-  if (!cuda && name != "cpu")
-    return fail(ErrorCode::kUsage, fmt::format("device \"{}\"; known: cpu, cuda, cuda:N", name), "use --device cpu");
-  if (cuda && !at::hasCUDA())
-    return fail(ErrorCode::kOutOfMemory, fmt::format("device \"{}\": this libtorch sees no CUDA device", name),
-                "use --device cpu");
-  return guarded([&]() -> Result<at::Device> { return at::Device(name); });
-}
-
 Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& dir, const EngineOptions& options) {
   SLM_TRY(const at::Device device, open_device(options.device));
   const bool cuda = device.is_cuda();

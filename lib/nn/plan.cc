@@ -52,12 +52,13 @@ Linears linears_of(const ModelConfig& c) {
 
 // How many layers have what.
 struct Layers {
-  int64_t attention = 0, mamba = 0, convolution = 0, ffn = 0, norms = 0;
+  int64_t all = 0, attention = 0, mamba = 0, convolution = 0, ffn = 0, norms = 0;
 };
-Layers layers_of(const ModelConfig& c) {
+Layers layers_of(const ModelConfig& c, int64_t from, int64_t to) {
   Layers out;
-  for (int64_t i = 0; i < c.n_layers; ++i) {
+  for (int64_t i = from; i < to; ++i) {
     const LayerConfig kind = c.layer(i);
+    ++out.all;
     out.attention += kind.attends();
     out.mamba += kind.has_mamba();
     out.convolution += kind.mixer == Mixer::kShortConv;
@@ -66,6 +67,7 @@ Layers layers_of(const ModelConfig& c) {
   }
   return out;
 }
+Layers layers_of(const ModelConfig& c) { return layers_of(c, 0, c.n_layers); }
 
 // What recurrent layers keep of a conversation, float32.
 int64_t state_bytes(const ModelConfig& c, const Layers& layers) {
@@ -89,6 +91,36 @@ int64_t mamba_bytes(const ModelConfig& c, Pass pass) {
   return (pass == Pass::kServe ? 4 : 8) * (plain + inside + gathered + states);
 }
 int64_t short_conv_bytes(const ModelConfig& c) { return 4 * c.width * (4 + c.short_conv.kernel); }
+
+// What layers keep for their backward pass, tensor by tensor. size: of the compute type; rows: outputs of a layer's
+// linears.
+int64_t kept_bytes(const ModelConfig& c, const TrainShape& shape, const Layers& layers, int64_t size, int64_t rows) {
+  struct Kept {
+    int64_t bytes, count;
+  };
+  const bool lora = shape.rank > 0;
+  const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim, w = c.width, f = c.ffn_width;
+  const int64_t tokens = std::max(shape.batch_tokens, shape.longest);
+  const auto& m = c.mamba;
+  const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0, attending = layers.attention;
+  const int64_t recurrent = layers.mamba + layers.convolution;
+  const Kept kept[] = {{4 * tokens * w, layers.norms},                  // the residual stream
+                       {size * tokens * w, layers.norms * (1 + drop)},  // the norms' outputs, their masks
+                       {size * tokens * (q + 2 * kv), attending},       // turned
+                       {size * tokens * q, attending * (1 + drop)},     // attention's output, its mask
+                       {4 * tokens * c.n_heads, attending},
+                       {size * tokens * (c.gated ? 2 : 1) * f, layers.ffn},  // gate and up
+                       {size * tokens * f, layers.ffn * (1 + drop)},
+                       {size * tokens * m.projected(), layers.mamba},  // all that a Mamba keeps
+                       {size * tokens * m.inner(), layers.mamba * (1 + drop)},
+                       {4 * tokens * w, layers.convolution * (7 + (lora ? 0 : c.short_conv.kernel))},
+                       {size * tokens * r, 4 * attending + 3 * layers.ffn + 2 * recurrent},  // between A and B
+                       {size * tokens * rows, shape.dora && lora ? layers.all : 0}};         // outputs before scaling
+  int64_t out = 0;
+  for (const auto& [bytes, count] : kept) out += bytes * count;
+  return out;
+}
+
 // Half a byte an element, a byte for every 64 and 4 for every 64 · 256.
 int64_t nf4_bytes(int64_t elements) { return elements / 2 + elements / 64 + elements / 4096; }
 
@@ -137,12 +169,14 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   const bool lora = shape.rank > 0;
   const Linears linears = linears_of(c);
   const Layers layers = layers_of(c);
-  const auto& m = c.mamba;
   const bool dora = shape.dora && lora, nf4 = shape.nf4 && lora;
   out.n_adapter_parameters = lora ? shape.rank * linears.adapted : 0;
   if (dora) out.n_adapter_parameters += linears.adapted_rows;
-  // Full weights: float32 masters, and copies in the compute type during a step.
-  out.weight_bytes = lora ? n * size : n * (4 + (size == 4 ? 0 : size));
+  // Full weights: float32 masters, and copies in the compute type during a step; of one layer and the head where layers
+  // are computed again.
+  const int64_t copied = shape.recompute ? linears.elements / std::max<int64_t>(1, c.n_layers) + c.vocab_size * w : n;
+  out.weight_bytes = lora ? n * size : n * 4 + (size == 4 ? 0 : copied * size);
+  out.recompute = shape.recompute;
   if (nf4) {
     const int64_t quantised = linears.elements;
     out.weight_bytes += nf4_bytes(quantised) - quantised * size + linears.largest * size;
@@ -154,25 +188,15 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   const int64_t trained = lora ? out.n_adapter_parameters : n;
   out.optimiser_bytes = trained * 16;  // two moments, the gradient, the best values so far; float32
 
-  // What layers keep for their backward pass, tensor by tensor.
-  struct Kept {
-    int64_t bytes, count;
-  };
-  const int64_t r = shape.rank, drop = shape.dropout && lora ? 1 : 0, attending = layers.attention;
-  const int64_t recurrent = layers.mamba + layers.convolution;
-  const Kept kept[] = {{4 * tokens * w, layers.norms},                  // the residual stream
-                       {size * tokens * w, layers.norms * (1 + drop)},  // the norms' outputs, their masks
-                       {size * tokens * (q + 2 * kv), attending},       // turned
-                       {size * tokens * q, attending * (1 + drop)},     // attention's output, its mask
-                       {4 * tokens * c.n_heads, attending},
-                       {size * tokens * (c.gated ? 2 : 1) * f, layers.ffn},  // gate and up
-                       {size * tokens * f, layers.ffn * (1 + drop)},
-                       {size * tokens * m.projected(), layers.mamba},  // all that a Mamba keeps
-                       {size * tokens * m.inner(), layers.mamba * (1 + drop)},
-                       {4 * tokens * w, layers.convolution * (7 + (lora ? 0 : c.short_conv.kernel))},
-                       {size * tokens * r, 4 * attending + 3 * layers.ffn + 2 * recurrent},    // between A and B
-                       {size * tokens * (linears.rows / c.n_layers), dora ? c.n_layers : 0}};  // outputs before scaling
-  for (const auto& [bytes, count] : kept) out.activation_bytes += bytes * count;
+  const int64_t rows = linears.rows / std::max<int64_t>(1, c.n_layers);
+  out.activation_bytes = kept_bytes(c, shape, layers, size, rows);
+  if (shape.recompute) {
+    // The stream at the beginning of each, and the layer that is on its way back.
+    int64_t most = 0;
+    for (int64_t i = 0; i < c.n_layers; ++i)
+      most = std::max(most, kept_bytes(c, shape, layers_of(c, i, i + 1), size, rows));
+    out.activation_bytes = 4 * tokens * w * c.n_layers + most;
+  }
   // On top, the last layer's way back (feed-forward part or attention), or before it the loss.
   // Attention: the gradient, keys and values packed thrice, their gradients' sums in float32, where paths part twice.
   const int64_t attention_back = tokens * (size * (2 * q + 2 * kv + 3 * kv) + 2 * 8 * kv);
@@ -190,13 +214,22 @@ TrainPlan plan_train(const ModelConfig& c, DType dtype, const TrainShape& shape)
   return out;
 }
 
+TrainPlan plan_within(const ModelConfig& c, DType dtype, TrainShape shape, int64_t budget_bytes) {
+  shape.recompute = false;
+  const TrainPlan held = plan_train(c, dtype, shape);
+  if (held.total_bytes <= budget_bytes) return held;
+  shape.recompute = true;
+  const TrainPlan again = plan_train(c, dtype, shape);
+  return again.total_bytes < held.total_bytes ? again : held;  // of one layer, all is held anyway
+}
+
 TrainPlan plan_examples(const ModelConfig& c, DType dtype, const ExampleShape& shape) {
   const int64_t longest = std::max<int64_t>(shape.longest, 1);
   TrainShape micro;
   micro.rank = shape.rank;
   micro.longest = longest;
   micro.batch_tokens = std::min(shape.batch * longest, most_tokens(shape.max_tokens, longest));
-  return plan_train(c, dtype, micro);
+  return plan_within(c, dtype, micro, shape.budget_bytes);
 }
 
 }  // namespace slm::nn

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "nn/engine.h"
 
@@ -28,15 +29,20 @@ struct TrainShape {
   int64_t rank = 8;      // LoRA rank on all linears; 0 = full weights
   bool dropout = false;  // of the adapters' inputs
   bool dora = false;
-  bool nf4 = false;  // the linears of the base held in 4 bits
+  bool nf4 = false;        // the linears of the base held in 4 bits
+  bool recompute = false;  // nn/checkpoint.h: of each layer only the input is held for the way back
 };
 struct TrainPlan {
   int64_t weight_bytes = 0, adapter_bytes = 0, optimiser_bytes = 0, activation_bytes = 0;
   int64_t compiled_bytes = 0;  // matrix products compiled for the shapes that a long run meets
   int64_t total_bytes = 0;     // with the process
   int64_t n_adapter_parameters = 0;
+  bool recompute = false;  // as in the shape
 };
 TrainPlan plan_train(const ModelConfig& config, DType dtype, const TrainShape& shape);
+// Layers are computed again only where the plan without it is beyond the budget, and that takes less; it may be beyond
+// the budget, too.
+TrainPlan plan_within(const ModelConfig& config, DType dtype, TrainShape shape, int64_t budget_bytes);
 
 // What finetuning takes unless told otherwise.
 inline constexpr int64_t kTrainBatch = 16;          // examples a step
@@ -47,6 +53,7 @@ struct ExampleShape {
   int64_t longest = 0;
   int64_t batch = kTrainBatch, max_tokens = kTrainBatchTokens;
   int64_t rank = 8;
+  int64_t budget_bytes = std::numeric_limits<int64_t>::max();  // as in plan_within
 };
 // The plan of the micro-batch that takes most, of all that make_forests may make of such examples.
 TrainPlan plan_examples(const ModelConfig& config, DType dtype, const ExampleShape& shape);

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json/basic_parser_impl.hpp>
 #include <charconv>
+#include <span>
 #include <vector>
 
 #include "core/file.h"
@@ -77,30 +79,59 @@ Result<json::value> read_json_file(const std::filesystem::path& path) {
 
 namespace {
 
-void write_canonical(std::string& out, const json::value& value) {
-  if (const auto* object = value.if_object()) {
-    std::vector<const json::key_value_pair*> items;
-    items.reserve(object->size());
-    for (const auto& item : *object) items.push_back(&item);
-    std::sort(items.begin(), items.end(), [](auto* a, auto* b) { return a->key() < b->key(); });
-    out += '{';
-    for (size_t i = 0; i < items.size(); ++i) {
-      if (i > 0) out += ',';
-      out += json::serialize(items[i]->key());
-      out += ':';
-      write_canonical(out, items[i]->value());
-    }
-    out += '}';
-  } else if (const auto* array = value.if_array()) {
-    out += '[';
-    for (size_t i = 0; i < array->size(); ++i) {
-      if (i > 0) out += ',';
-      write_canonical(out, (*array)[i]);
-    }
-    out += ']';
-  } else {
-    out += json::serialize(value);
+// As Boost.JSON writes it, at once where nothing needs an escape.
+void write_text(std::string& out, std::string_view text) {
+  const auto plain = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != 0x7f && c != '"' && c != '\\';
+  };
+  if (!std::all_of(text.begin(), text.end(), plain)) {
+    out += json::serialize(json::string_view(text));
+    return;
   }
+  out += '"';
+  out += text;
+  out += '"';
+}
+
+void write_canonical(std::string& out, const json::value& value);
+
+void write_canonical(std::string& out, const json::object& object) {
+  using Item = const json::key_value_pair*;
+  std::array<Item, 16> few;
+  std::vector<Item> many;
+  if (object.size() > few.size()) many.resize(object.size());
+  const std::span<Item> items(many.empty() ? few.data() : many.data(), object.size());
+  std::transform(object.begin(), object.end(), items.begin(), [](const auto& item) { return &item; });
+  std::sort(items.begin(), items.end(), [](Item a, Item b) { return a->key() < b->key(); });
+  out += '{';
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out += ',';
+    write_text(out, items[i]->key());
+    out += ':';
+    write_canonical(out, items[i]->value());
+  }
+  out += '}';
+}
+
+void write_canonical(std::string& out, const json::array& array) {
+  out += '[';
+  for (size_t i = 0; i < array.size(); ++i) {
+    if (i > 0) out += ',';
+    write_canonical(out, array[i]);
+  }
+  out += ']';
+}
+
+void write_canonical(std::string& out, const json::value& value) {
+  if (const auto* object = value.if_object())
+    write_canonical(out, *object);
+  else if (const auto* array = value.if_array())
+    write_canonical(out, *array);
+  else if (const auto* text = value.if_string())
+    write_text(out, *text);
+  else
+    out += json::serialize(value);
 }
 
 void write_pretty(std::string& out, const json::value& value, int indent) {
@@ -129,11 +160,20 @@ void write_pretty(std::string& out, const json::value& value, int indent) {
 
 }  // namespace
 
-std::string canonical_json(const json::value& value) {
+namespace {
+
+template <class Value>
+std::string canonical(const Value& value) {
   std::string out;
   write_canonical(out, value);
   return out;
 }
+
+}  // namespace
+
+std::string canonical_json(const json::value& value) { return canonical(value); }
+std::string canonical_json(const json::array& value) { return canonical(value); }
+std::string canonical_json(const json::object& value) { return canonical(value); }
 
 std::string pretty_json(const json::value& value) {
   std::string out;

@@ -22,13 +22,15 @@ Result<json::value> read_json_file(const std::filesystem::path& path);
 
 // Text with object keys sorted and no spaces: the same value always gives the same bytes. Doubles as Boost.JSON prints.
 std::string canonical_json(const json::value& value);
+std::string canonical_json(const json::array& value);
+std::string canonical_json(const json::object& value);
 // Two-space indentation, keys in the order given; for files people read.
 std::string pretty_json(const json::value& value);
 
 // Typed access; the optional forms give nothing when the key is absent, null or of another type.
 const json::value* find(const json::value& object, std::string_view key);
 const json::value* find(const json::object& object, std::string_view key);
-std::string_view get_string(const json::object& object, std::string_view key, std::string_view otherwise = {});
+std::string_view get_string(const json::object& object, std::string_view key, std::string_view otherwise = "");
 std::optional<double> get_number(const json::object& object, std::string_view key);
 std::optional<int64_t> get_int(const json::object& object, std::string_view key);
 std::optional<bool> get_bool(const json::object& object, std::string_view key);

@@ -47,7 +47,9 @@ void plan(Candidate& candidate, const nn::ModelConfig& config, const TaskNeeds& 
   const int64_t context = std::max<int64_t>(task.context, 1);
   candidate.serve_bytes = nn::plan_serve(config, options.dtype, context, options.serve_batch).total_bytes;
   candidate.train_bytes =
-      nn::plan_examples(config, options.dtype, {.longest = context, .rank = options.rank}).total_bytes;
+      nn::plan_examples(config, options.dtype,
+                        {.longest = context, .rank = options.rank, .budget_bytes = options.memory_bytes})
+          .total_bytes;
 }
 
 void check(Candidate& candidate, const TaskNeeds& task, const RankOptions& options) {

@@ -5,8 +5,11 @@
 #include <algorithm>
 
 #include "core/file.h"
+#include "core/log.h"
+#include "store/collector_files.h"
 #include "store/keyring.h"
 #include "store/manage.h"
+#include "store/verify.h"
 
 namespace slm::store {
 namespace {
@@ -15,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kDayMs = 86'400'000;
 constexpr std::string_view kKeysPrefix = "keys-", kKeysSuffix = ".db";
+constexpr int64_t kNoLimit_ms = int64_t{1} << 40;
 
 // Name of a backup made now: sorts by time.
 std::string stamp(int64_t time_ms) {
@@ -57,12 +61,51 @@ Result<int64_t> expire(const fs::path& keys_to, int64_t before_ms) {
   std::error_code ec;
   for (const auto& item : fs::directory_iterator(keys_to, ec)) {
     const std::string name = item.path().filename().string();
-    if (!name.starts_with(kKeysPrefix) || !name.ends_with(kKeysSuffix)) continue;
+    const bool keys = name.ends_with(kKeysSuffix);
+    if (!name.starts_with(kKeysPrefix) || (!keys && !name.ends_with(kSpoolEnding))) continue;
     if (name >= fmt::format("{}{}", kKeysPrefix, stamp(before_ms))) continue;
-    if (fs::remove(item.path(), ec)) ++n;
+    if (fs::remove(item.path(), ec)) n += keys;
     if (ec) return fail(ErrorCode::kIo, fmt::format("removing {}: {}", item.path().string(), ec.message()));
   }
   return n;
+}
+
+// Removes what a backup that failed left beside its places.
+struct Unfinished {
+  std::vector<fs::path> files;
+  ~Unfinished() {
+    std::error_code ec;
+    for (const fs::path& file : files) fs::remove(file, ec);
+  }
+};
+
+// What goes with a copy of keys.db: keys-TIME.NN.spool, since who has it and the collector's key can open it, whatever
+// is erased later.
+fs::path spool_beside(const fs::path& keys, const fs::path& spool) {
+  return keys.parent_path() / fmt::format("{}.{}", keys.stem().string(), spool.filename().string());
+}
+
+// Spools that lie beside a copy of keys.db, back to their places.
+Status restore_spools(const fs::path& keys_from, const fs::path& folder) {
+  const std::string prefix = keys_from.stem().string() + ".";
+  std::error_code ec;
+  int64_t n = 0;
+  for (const auto& item : fs::directory_iterator(fs::absolute(keys_from, ec).parent_path(), ec)) {
+    const std::string name = item.path().filename().string();
+    if (!name.starts_with(prefix) || !name.ends_with(kSpoolEnding) || !item.is_regular_file(ec) ||
+        name.size() != prefix.size() + 2 + kSpoolEnding.size())
+      continue;
+    SLM_CHECK(make_dirs(folder, 0700));
+    SLM_CHECK(copy_spool(item.path(), folder / name.substr(prefix.size())));
+    ++n;
+  }
+  if (ec) return fail(ErrorCode::kIo, fmt::format("reading {}: {}", keys_from.parent_path().string(), ec.message()));
+  if (n > 0)
+    log_note(
+        fmt::format("{} spools hold calls that weren't in the store yet: slmconv collect --listen … "
+                    "--on-store-failure spool brings them in",
+                    n));
+  return {};
 }
 
 }  // namespace
@@ -93,6 +136,16 @@ Result<BackupResult> backup_store(const fs::path& dir, const BackupOptions& opti
   if (fs::is_directory(dir / "artifacts", ec)) {
     SLM_TRY(out.n_files, copy_files(dir / "artifacts", staged.path() / "artifacts"));
   }
+  // Spools too: what leaves one while it is copied is in that moment.
+  std::vector<std::pair<fs::path, fs::path>> spools;
+  Unfinished unfinished;
+  for (const fs::path& spool : waiting_spools(dir)) {
+    spools.emplace_back(spool_beside(out.keys, spool).string() + ".part", spool_beside(out.keys, spool));
+    unfinished.files.push_back(spools.back().first);
+    fs::remove(spools.back().first, ec);
+    SLM_CHECK(copy_spool(spool, spools.back().first));
+  }
+  out.n_spools = static_cast<int64_t>(spools.size());
   {
     SLM_TRY(const FileLock lock, FileLock::acquire(lock_path(dir), default_lock_wait_ms()));
     for (Database* each : {&db.log, &db.keys}) {
@@ -105,15 +158,18 @@ Result<BackupResult> backup_store(const fs::path& dir, const BackupOptions& opti
   out.head = info.head;
   SLM_CHECK(db.log.copy_to(staged.path() / "log.db"));
   const fs::path part = out.keys.string() + ".part";
-  fs::remove(part, ec);
-  SLM_CHECK(db.keys.copy_to(part));
-  for (const char* suffix : {"-wal", "-shm"}) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
     fs::remove(part.string() + suffix, ec);
-    fs::remove((staged.path() / "log.db").string() + suffix, ec);
+    unfinished.files.push_back(part.string() + suffix);
   }
+  SLM_CHECK(db.keys.copy_to(part));
+  for (const char* suffix : {"-wal", "-shm"}) fs::remove((staged.path() / "log.db").string() + suffix, ec);
   chmod(part.c_str(), 0600);
-  fs::rename(part, out.keys, ec);
-  if (ec) return fail(ErrorCode::kIo, fmt::format("naming {}: {}", out.keys.string(), ec.message()));
+  spools.emplace_back(part, out.keys);
+  for (const auto& [from, to] : spools) {
+    fs::rename(from, to, ec);
+    if (ec) return fail(ErrorCode::kIo, fmt::format("naming {}: {}", to.string(), ec.message()));
+  }
   SLM_CHECK(fsync_dir(options.keys_to));
   out.bytes = size_of(staged.path() / "log.db") + size_of(out.keys);
   SLM_CHECK(staged.commit_new());
@@ -137,12 +193,14 @@ Result<VerifyReport> restore_store(const fs::path& dir, const RestoreOptions& op
   SLM_CHECK(make_dirs(staged.path() / "artifacts"));
   if (fs::is_directory(options.from / "artifacts", ec))
     SLM_CHECK(copy_files(options.from / "artifacts", staged.path() / "artifacts"));
+  SLM_CHECK(restore_spools(options.keys_from, staged.path() / kCollectorFolder));
   for (const auto& [from, to] : {std::pair(options.from / "log.db", staged.path() / "log.db"),
                                  std::pair(options.keys_from, staged.path() / "keys.db")}) {
     SLM_TRY(Database db, Database::open(fs::canonical(from, ec), Database::Mode::kForeign));
     SLM_CHECK(db.copy_to(to));
   }
-  SLM_TRY(VerifyReport report, verify_store(staged.path()));
+  // Nobody writes there: one moment does.
+  SLM_TRY(VerifyReport report, verify_in_windows(staged.path(), {}, {.window_ms = kNoLimit_ms}));
   SLM_CHECK(staged.commit_new());
   return report;
 }

@@ -70,10 +70,39 @@ Bytes Entry::signed_bytes() const {
   return out;
 }
 
-Digest Entry::hash() const {
-  Bytes bytes = signed_bytes();
-  put_bytes(bytes, signature);
-  return sha256(bytes);
+Bytes encode_entry(const Entry& entry) {
+  Bytes out = entry.signed_bytes();
+  put_bytes(out, entry.signature);
+  return out;
+}
+
+Digest Entry::hash() const { return sha256(encode_entry(*this)); }
+
+Result<Entry> decode_entry(ByteSpan bytes) {
+  if (!as_text(bytes).starts_with(kSignedLabel)) return fail(ErrorCode::kIntegrity, "this isn't an encoded entry");
+  Cursor in(bytes.subspan(kSignedLabel.size()));
+  Entry e;
+  e.store = in.fixed<16>();
+  e.counter = static_cast<int64_t>(in.u64());
+  e.prev = in.fixed<32>();
+  e.kind = static_cast<EntryKind>(in.u8());
+  e.batch = in.fixed<16>();
+  e.writer = in.u32();
+  e.admin_seq = in.u32();
+  e.schema = in.u32();
+  e.hour = static_cast<int64_t>(in.u64());
+  e.meta_epoch = in.u32();
+  e.body_epoch = in.u32();
+  e.n_calls = static_cast<int64_t>(in.u64());
+  e.n_leaves = static_cast<int64_t>(in.u64());
+  e.root = in.fixed<32>();
+  e.action = as_text(in.field());
+  e.facts = as_text(in.field());
+  const ByteSpan details = in.field();
+  e.details.assign(details.begin(), details.end());
+  e.signature = in.fixed<64>();
+  SLM_CHECK(in.done("an entry"));
+  return e;
 }
 
 Status insert_entry(Database& log, const Entry& e, std::span<const Digest> leaves) {

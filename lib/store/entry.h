@@ -33,6 +33,11 @@ struct Entry {
   Digest hash() const;
 };
 
+// An entry by itself: what is signed, and the signature. Its row isn't part of it.
+Bytes encode_entry(const Entry& entry);
+// Errors: kIntegrity for what encode_entry() doesn't give.
+Result<Entry> decode_entry(ByteSpan bytes);
+
 Status insert_entry(Database& log, const Entry& entry, std::span<const Digest> leaves);
 // At most `limit` entries from row `from` on. Links and signatures aren't checked.
 Result<std::vector<Entry>> read_entries(Database& log, int64_t from, int64_t limit);

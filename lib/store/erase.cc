@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "crypto/kdf.h"
+#include "store/collector_files.h"
 #include "store/erased.h"
 #include "store/keyring.h"
 #include "store/manage.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kEntriesAtOnce = 256;
 constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kMaxIdleHours = 366 * 24;  // a trail without an entry for longer speaks of a wrong clock
 
 // Calls `each` for entries of one kind, in storage order, with their groups.
 Status each_entry(Session& session, EntryKind kind,
@@ -112,6 +114,20 @@ Result<Found> plan_from_json(std::string_view text) {
   return out;
 }
 
+// Of each chain the first counter sealed after `from` and not after `to`, in hours.
+Result<std::map<Id16, int64_t>> first_between(Database& log, int64_t from, int64_t to) {
+  std::map<Id16, int64_t> out;
+  SLM_TRY(Statement stmt,
+          log.prepare("SELECT store, min(counter) FROM entries WHERE hour > ? AND hour <= ? GROUP BY store"));
+  stmt.bind(1, from).bind(2, to);
+  while (true) {
+    SLM_TRY(const bool row, stmt.step());
+    if (!row) return out;
+    SLM_TRY(const Id16 store, stmt.fixed<16>(0, "a store id"));
+    out[store] = stmt.integer(1);
+  }
+}
+
 // The files anew, without what deleted rows left. False: another process still reads from the WAL.
 Result<bool> rewrite(Session& session) {
   SLM_TRY(const FileLock lock, session.lock());
@@ -133,9 +149,14 @@ Result<EraseResult> erase_source(const fs::path& dir, const EraseOptions& option
         Session curator,
         open_session(
             dir, {.identity = options.keys, .role = Role::kCurator, .random = options.random, .clock = options.clock}));
+    // What an erasure that was cut off left.
+    if (options.plan.empty() && !options.dry_run) {
+      SLM_CHECK(refresh_erased(curator));
+      SLM_CHECK(finish_erasures(curator));
+    }
     SLM_TRY(found, find_groups(curator, options.source));
     if (!found.known)
-      return fail(ErrorCode::kBadInput, fmt::format("no group has the pseudonym {}", options.source),
+      return fail(ErrorCode::kBadInput, fmt::format("no group has the pseudonym {}, or none any more", options.source),
                   "give the source's own name, or a pseudonym as `report calls` shows it");
     SLM_TRY(const Dependents gone, find_dependents(curator, found.groups));
     out.n_raw_groups = static_cast<int64_t>(found.groups.size());
@@ -147,6 +168,7 @@ Result<EraseResult> erase_source(const fs::path& dir, const EraseOptions& option
       SLM_CHECK(write_file_atomic(options.plan, canonical_json(plan_to_json(found)) + "\n", 0600));
       return out;
     }
+    out.n_spools = static_cast<int64_t>(waiting_spools(dir).size());
     if (options.dry_run) return out;
   } else {
     SLM_TRY(const std::string text, read_file(options.apply, 256 << 20));
@@ -166,12 +188,12 @@ Result<EraseResult> erase_source(const fs::path& dir, const EraseOptions& option
     SLM_CHECK(refresh_erased(session));
     std::set<Id16> groups = session.erased_of[tombstone];
     groups.insert(found.groups.begin(), found.groups.end());
-    SLM_TRY(const Dependents gone, find_dependents(session, groups));
-    Erasure erasure{false, tombstone, {}, gone.n_raw, gone.n_curated};
+    SLM_TRY(Dependents gone, find_dependents(session, groups));
+    // Raw groups last: cut off, they still lead to the rest.
+    Erasure erasure{false, tombstone, std::move(gone.curated)};
+    erasure.groups.insert(erasure.groups.end(), gone.artefacts.begin(), gone.artefacts.end());
     for (const Id16& group : found.groups)
       if (!session.erased.contains(group)) erasure.groups.push_back(group);
-    erasure.groups.insert(erasure.groups.end(), gone.curated.begin(), gone.curated.end());
-    erasure.groups.insert(erasure.groups.end(), gone.artefacts.begin(), gone.artefacts.end());
     if (round == 0 || !erasure.groups.empty()) SLM_CHECK(commit_erasure(session, &room, std::move(erasure)));
     out.n_raw += gone.n_raw;
     out.n_curated += gone.n_curated;
@@ -179,7 +201,9 @@ Result<EraseResult> erase_source(const fs::path& dir, const EraseOptions& option
     out.adapters = gone.adapters;
   }
   out.n_raw_groups = static_cast<int64_t>(found.groups.size());
+  out.n_spools = static_cast<int64_t>(waiting_spools(dir).size());
   out.done = true;
+  SLM_CHECK(finish_erasures(session));
   SLM_TRY(out.clean, rewrite(session));
   return out;
 }
@@ -190,13 +214,26 @@ Result<RetainResult> retain_store(const fs::path& dir, const RetainOptions& opti
   SLM_CHECK(refresh_erased(session));
   RetainResult out;
   const int64_t now_hour = session.now_ms() / kHourMs;
+  SLM_TRY(const int64_t newest_hour, session.db.log.integer("SELECT max(hour) FROM entries"));
+  if (now_hour - newest_hour > kMaxIdleHours)
+    return fail(ErrorCode::kUsage,
+                fmt::format("the clock says {}, and the newest entry here is of {}: more than {} days apart",
+                            format_utc(now_hour * kHourMs).substr(0, 10),
+                            format_utc(newest_hour * kHourMs).substr(0, 10), kMaxIdleHours / 24),
+                "set the clock; if it is right, slmconv audit show makes an entry of today, then retain again");
   std::vector<Id16> groups;
   const auto collect = [&](EntryKind kind, Partition meta, int64_t days, int64_t& n_calls) -> Status {
     if (days < 0) return {};
     SLM_TRY(Statement frames,
             session.db.log.prepare("SELECT calls FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
+    // Sealed under a clock that was behind: what came before it in its chain is younger than it says. Hours that are
+    // still to come are a clock's that was ahead, and say nothing.
+    const int64_t last_hour = now_hour - days * 24;
+    SLM_TRY(const auto kept_from, first_between(session.db.log, last_hour, now_hour));
     return each_entry(session, kind, [&](const Entry& entry, const std::vector<SealRow>& seals) -> Status {
-      if (entry.hour > now_hour - days * 24) return {};
+      if (entry.hour > last_hour) return {};
+      const auto kept = kept_from.find(entry.store);
+      if (kept != kept_from.end() && entry.counter > kept->second) return {};
       for (const SealRow& seal : seals) {
         if (seal.partition != meta || session.erased.contains(seal.group)) continue;
         groups.push_back(seal.group);
@@ -209,9 +246,12 @@ Result<RetainResult> retain_store(const fs::path& dir, const RetainOptions& opti
   SLM_CHECK(collect(EntryKind::kRaw, Partition::kRawMeta, options.raw_days, out.n_raw));
   SLM_CHECK(collect(EntryKind::kCurated, Partition::kCuratedMeta, options.curated_days, out.n_curated));
   out.n_groups = static_cast<int64_t>(groups.size());
-  if (groups.empty() || options.dry_run) return out;
-  SLM_CHECK(commit_erasure(session, &room, {true, 0, std::move(groups), out.n_raw, out.n_curated}));
-  out.done = true;
+  if (options.dry_run) return out;
+  out.done = !groups.empty();
+  if (out.done) SLM_CHECK(commit_erasure(session, &room, {true, 0, std::move(groups)}));
+  // And what one that was cut off left.
+  SLM_TRY(const int64_t n_finished, finish_erasures(session));
+  if (!out.done && n_finished == 0) return out;
   SLM_TRY(out.clean, rewrite(session));
   return out;
 }

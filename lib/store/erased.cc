@@ -115,29 +115,75 @@ Act erasure_act(const Erasure& erasure) {
   return act;
 }
 
-Status refresh_erased(Session& session) {
-  SLM_TRY(const int64_t head, session.db.log.integer("SELECT max(n) FROM entries"));
-  if (head == session.erased_upto) return {};
-  std::vector<int64_t> rows;
+Result<std::vector<ErasingAct>> read_ahead(const AdminLog& admin, const Entry& merge) {
+  std::vector<ErasingAct> out;
+  const auto bad = [&] {
+    return fail(ErrorCode::kIntegrity, fmt::format("entry {}: it names erasures that aren't any", merge.n));
+  };
+  const auto facts = parse_json(merge.facts);
+  if (!facts || !facts->is_object()) return bad();
+  const auto* ahead = facts->get_object().if_contains("ahead");
+  if (ahead == nullptr) return out;
+  if (!ahead->is_array()) return bad();
+  for (const json::value& item : ahead->get_array()) {
+    if (!item.is_string() || item.get_string().size() > 2 * kMaxAheadBytes) return bad();
+    const auto bytes = from_hex(std::string_view(item.get_string()));
+    if (!bytes) return bad();
+    ErasingAct act;
+    SLM_TRY(act.entry, decode_entry(*bytes));
+    act.entry.n = act.n = merge.n;
+    act.ahead = true;
+    if (!is_erasure(act.entry)) return bad();
+    SLM_CHECK(check_entry(admin, act.entry));
+    SLM_TRY(act.erasure, read_erasure(admin, act.entry));
+    out.push_back(std::move(act));
+  }
+  return out;
+}
+
+Status each_erasing_act(Database& log, const AdminLog& admin, std::pair<int64_t, int64_t> rows,
+                        const std::function<Status(ErasingAct&&)>& visit) {
+  std::vector<int64_t> found;
   {
-    SLM_TRY(Statement stmt, session.db.log.prepare("SELECT n FROM entries WHERE action IN ('erase', 'retention') AND "
-                                                   "n > ? AND n <= ? ORDER BY n"));
-    stmt.bind(1, session.erased_upto).bind(2, head);
+    SLM_TRY(Statement stmt, log.prepare("SELECT n FROM entries WHERE (action IN ('erase', 'retention') OR "
+                                        "(action = 'merge' AND instr(facts, '\"ahead\"') > 0)) "
+                                        "AND n BETWEEN ? AND ? ORDER BY n"));
+    stmt.bind(1, rows.first).bind(2, rows.second);
     while (true) {
       SLM_TRY(const bool row, stmt.step());
       if (!row) break;
-      rows.push_back(stmt.integer(0));
+      found.push_back(stmt.integer(0));
     }
   }
-  if (!rows.empty()) SLM_CHECK(session.refresh_admin());
-  for (const int64_t n : rows) {
-    SLM_TRY(const auto entries, read_entries(session.db.log, n, 1));
-    if (entries.empty() || !is_erasure(entries[0])) continue;
-    SLM_CHECK(session.check(entries[0]));
-    SLM_TRY(const Erasure erasure, read_erasure(session.admin, entries[0]));
-    for (const Id16& group : erasure.groups) session.erased.emplace(group, n);
-    if (!erasure.retention) session.erased_of[erasure.tombstone].insert(erasure.groups.begin(), erasure.groups.end());
+  for (const int64_t n : found) {
+    SLM_TRY(auto entries, read_entries(log, n, 1));
+    if (entries.empty() || entries[0].kind != EntryKind::kAct) continue;
+    SLM_CHECK(check_entry(admin, entries[0]));
+    if (!is_erasure(entries[0])) {
+      SLM_TRY(auto ahead, read_ahead(admin, entries[0]));
+      for (ErasingAct& act : ahead) SLM_CHECK(visit(std::move(act)));
+      continue;
+    }
+    SLM_TRY(Erasure erasure, read_erasure(admin, entries[0]));
+    SLM_CHECK(visit({n, false, std::move(entries[0]), std::move(erasure)}));
   }
+  return {};
+}
+
+Status refresh_erased(Session& session) {
+  SLM_TRY(const int64_t head, session.db.log.integer("SELECT max(n) FROM entries"));
+  if (head == session.erased_upto) return {};
+  SLM_CHECK(session.refresh_admin());
+  SLM_CHECK(each_erasing_act(session.db.log, session.admin, {session.erased_upto + 1, head}, [&](ErasingAct&& act) {
+    for (const Id16& group : act.erasure.groups) {
+      // Ahead of its place: whoever reads meanwhile may have met it where it came from.
+      const auto [it, fresh] = session.erased.emplace(group, act.ahead ? INT64_MAX : act.n);
+      if (!fresh) it->second = std::min(it->second, act.ahead ? INT64_MAX : act.n);
+    }
+    if (!act.erasure.retention)
+      session.erased_of[act.erasure.tombstone].insert(act.erasure.groups.begin(), act.erasure.groups.end());
+    return Status();
+  }));
   session.erased_upto = head;
   return {};
 }
@@ -172,14 +218,34 @@ Status delete_encapsulations(Database& keys, std::span<const Id16> groups) {
   return {};
 }
 
+// The calls of a part's groups: by part, so that the sum holds wherever the parts are cut off.
+static Status count_calls_of(Session& session, Erasure& part) {
+  part.n_raw = part.n_curated = 0;
+  SLM_TRY(Statement seals, session.db.log.prepare("SELECT seal, partition FROM seals WHERE grp = ? AND partition IN "
+                                                  "(?, ?)"));
+  SLM_TRY(Statement frames,
+          session.db.log.prepare("SELECT calls FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
+  for (const Id16& group : part.groups) {
+    if (session.erased.contains(group)) continue;
+    seals.bind(1, ByteSpan(group)).bind(2, int64_t{what_of(Partition::kRawMeta)});
+    seals.bind(3, int64_t{what_of(Partition::kCuratedMeta)});
+    while (true) {
+      SLM_TRY(const bool row, seals.step());
+      if (!row) break;
+      SLM_TRY(const int64_t n, count_calls(frames, seals.integer(0)));
+      (seals.integer(1) == what_of(Partition::kRawMeta) ? part.n_raw : part.n_curated) += n;
+    }
+  }
+  return {};
+}
+
 Status commit_erasure(Session& session, AdminRoom* admin, Erasure erasure) {
   const std::vector<Id16> all = std::move(erasure.groups);
   for (size_t at = 0; at < all.size() || at == 0; at += kGroupsAtOnce) {
     const std::span<const Id16> groups = std::span(all).subspan(at, std::min(kGroupsAtOnce, all.size() - at));
     Erasure part = erasure;
     part.groups.assign(groups.begin(), groups.end());
-    // The calls are counted once.
-    if (at > 0) part.n_raw = part.n_curated = 0;
+    SLM_CHECK(count_calls_of(session, part));
     if (admin != nullptr) {
       AdminCommit commit;
       commit.act = erasure_act(part);
@@ -347,7 +413,7 @@ Status erase_rest(Session& session) {
   bool any = false;
   for (const auto& [tombstone, groups] : wanted) {
     SLM_TRY(const Dependents gone, find_dependents(session, groups));
-    Erasure erasure{false, tombstone, {}, gone.n_raw, gone.n_curated};
+    Erasure erasure{false, tombstone, {}};
     for (const Id16& group : groups)
       if (!session.erased.contains(group)) erasure.groups.push_back(group);
     erasure.groups.insert(erasure.groups.end(), gone.curated.begin(), gone.curated.end());

@@ -14,12 +14,27 @@ struct Erasure {
   bool retention = false;
   uint32_t tombstone = 0;  // admin entry
   std::vector<Id16> groups;
-  int64_t n_raw = 0, n_curated = 0;  // calls
+  int64_t n_raw = 0, n_curated = 0;  // calls; commit_erasure() counts them
 };
 bool is_erasure(const Entry& entry);
 // What such an act says, and that its writer may say it. Requires: is_erasure(entry), its signature was checked.
 Result<Erasure> read_erasure(const AdminLog& admin, const Entry& entry);
 Act erasure_act(const Erasure& erasure);
+
+// An act that erases, at its place in the trail, or named by a merge whose later steps bring it: what it took may be
+// here before it is.
+struct ErasingAct {
+  int64_t n = 0;  // row that says it: its own, or the merge's
+  bool ahead = false;
+  Entry entry;
+  Erasure erasure;
+};
+// Those of rows from..to, in order; signatures and rights were checked.
+Status each_erasing_act(Database& log, const AdminLog& admin, std::pair<int64_t, int64_t> rows,
+                        const std::function<Status(ErasingAct&&)>& visit);
+// What a merge names ahead. Errors: kIntegrity for what isn't an act that erases.
+Result<std::vector<ErasingAct>> read_ahead(const AdminLog& admin, const Entry& merge);
+inline constexpr size_t kMaxAheadBytes = 256 << 10;  // of one act, encoded
 
 // Brings session.erased up to the trail's end.
 Status refresh_erased(Session& session);

@@ -143,7 +143,9 @@ Result<bool> adopt_admin(Session& session, const AdminLog& newer, std::span<cons
   const bool news = newer.n_entries() > n_before;
   SLM_TRY(const auto held, load_wraps(session.db.keys));
   std::set<std::pair<KeyName, uint32_t>> have;
-  for (const Wrap& wrap : held) have.insert({wrap.key, wrap.recipient});
+  for (const Wrap& wrap : held)
+    // Of a rotation that was cut off here: not the key that the admin signed since.
+    if (!is_ahead(session.admin, wrap)) have.insert({wrap.key, wrap.recipient});
   std::vector<Wrap> added;
   for (const Wrap& wrap : wraps) {
     if (is_ahead(newer, wrap) || have.contains({wrap.key, wrap.recipient})) continue;
@@ -153,11 +155,12 @@ Result<bool> adopt_admin(Session& session, const AdminLog& newer, std::span<cons
   if (!news && added.empty()) return false;
   if (!newer.may_sign(session.self_seq, EntryKind::kAct))
     return fail(ErrorCode::kWrongKey, "this key was revoked, as the admin's newer entries say", "take another key");
-  // In this order whatever is cut off leaves a store that verifies: revoked wraps go, entries come, wraps come.
+  // In this order whatever is cut off leaves a store that verifies: wraps that no longer hold go, entries come, wraps
+  // come.
   {
     SLM_TRY(auto transaction, session.db.keys.begin());
     for (const Wrap& wrap : held)
-      if (newer.revocation(wrap.recipient) != nullptr)
+      if (newer.revocation(wrap.recipient) != nullptr || is_ahead(session.admin, wrap))
         SLM_CHECK(delete_wrap(session.db.keys, wrap.key, wrap.recipient));
     SLM_CHECK(transaction.commit());
   }

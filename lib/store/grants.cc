@@ -1,12 +1,15 @@
-// Further identities, and who holds what: see grant_key(), rewrap_keys() and list_keys() in store.h and manage.h.
+// Further identities, and who holds what: see grant_key() and list_keys() in store.h, rewrap_keys() in manage.h and
+// requests.h.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <set>
 
 #include "core/file.h"
+#include "store/bundle.h"
 #include "store/keyring.h"
 #include "store/manage.h"
+#include "store/requests.h"
 #include "store/seen.h"
 
 namespace slm::store {
@@ -41,43 +44,184 @@ Result<std::vector<KeyRow>> list_keys(const fs::path& dir) {
   return out;
 }
 
-Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) {
-  if (options.role == Role::kAdmin)
+namespace {
+
+constexpr std::string_view kRequestLabel = "slmconv key request 1";
+constexpr uint64_t kMaxRequestBytes = 4096;
+
+Status refuse_admin(Role role) {
+  if (role == Role::kAdmin)
     return fail(ErrorCode::kUsage, "a fleet has one admin: its key can't be granted",
                 "slmconv keys grant ROLE --out FILE");
-  SLM_TRY(const bool inside, lies_in(options.out, dir));
-  if (inside)
-    return fail(ErrorCode::kUsage, fmt::format("{} lies in the store", options.out.string()),
-                "keep keys apart from what they open");
-  SLM_TRY(AdminRoom room, open_admin_room(dir, {options.admin_keys, options.more_keys, options.random, options.clock}));
-  Session& session = room.session;
+  return {};
+}
 
-  crypto::Identity made = crypto::generate_identity(*options.random);
-  made.role = role_name(options.role);
-  made.fleet = session.admin.fleet();
-  made.admin = session.admin.admin().fingerprint();
+// Signs an identity in, wraps to it what holders at hand hold, and commits. `made`: called once that is signed, before
+// it is committed.
+Result<GrantResult> sign_in(AdminRoom& room, std::optional<Role> role, const crypto::PublicIdentity& pub,
+                            const std::function<Status()>& made) {
+  Session& session = room.session;
   const int64_t now_ms = session.now_ms();
   const AdminLog::Signer signer{session.self.sign_secret.span(), now_ms};
-  SLM_TRY(const uint32_t seq, session.admin.add_identity(made.role, made.pub, signer));
-  const Grant grant = grant_of(session.admin, seq, options.role, now_ms);
+  const std::string name(role ? role_name(*role) : kRecoveryRole);
+  SLM_TRY(const uint32_t seq, session.admin.add_identity(name, pub, signer));
+  const Grant grant =
+      role ? grant_of(session.admin, seq, *role, now_ms) : Grant{seq, 0, session.admin.all_keys(), now_ms};
   SLM_CHECK(session.admin.add_grant(grant, signer));
   SLM_TRY(const NewWraps added, rewrap(session, {seq, grant.opens}, room.holders));
-
-  SLM_CHECK(crypto::write_key_file(options.out, made, {as_bytes(options.passphrase), {}, options.random}));
+  if (made) SLM_CHECK(made());
   AdminCommit commit;
   commit.act.action = "grant";
-  commit.act.facts = {{"identity", made.pub.fingerprint()}, {"role", made.role}};
+  commit.act.facts = {{"identity", pub.fingerprint()}, {"role", name}};
   // The grant first: a wrap without a grant would be an integrity failure, a grant without wraps is only pending.
   commit.after = [&](Database& keys) -> Status {
     for (const Wrap& wrap : added.wraps) SLM_CHECK(save_wrap(keys, wrap));
     return {};
   };
-  if (auto done = commit_admin(room, std::move(commit)); !done) {
+  SLM_CHECK(commit_admin(room, std::move(commit)));
+  return GrantResult{pub.fingerprint(), added.pending};
+}
+
+// Role none: a recovery key.
+Result<GrantResult> make_and_grant(const fs::path& dir, const GrantOptions& options, std::optional<Role> role) {
+  SLM_TRY(const bool inside, lies_in(options.out, dir));
+  if (inside)
+    return fail(ErrorCode::kUsage, fmt::format("{} lies in the store", options.out.string()),
+                "keep keys apart from what they open");
+  SLM_TRY(AdminRoom room, open_admin_room(dir, {options.admin_keys, options.more_keys, options.random, options.clock}));
+  crypto::Identity made = crypto::generate_identity(*options.random);
+  made.role = role ? role_name(*role) : kRecoveryRole;
+  made.fleet = room.session.admin.fleet();
+  made.admin = room.session.admin.admin().fingerprint();
+  bool written = false;
+  auto granted = sign_in(room, role, made.pub, [&]() -> Status {
+    SLM_CHECK(crypto::write_key_file(options.out, made, {as_bytes(options.passphrase), {}, options.random}));
+    written = true;
+    return {};
+  });
+  if (!granted && written) {
     std::error_code ec;
     fs::remove(options.out, ec);
-    return fail(std::move(done).error());
   }
-  return GrantResult{made.pub.fingerprint(), added.pending};
+  return granted;
+}
+
+Bytes request_bytes(const std::array<uint8_t, 16>& fleet, std::string_view role, const crypto::PublicIdentity& pub) {
+  Bytes out = labelled(kRequestLabel);
+  put_bytes(out, fleet);
+  put_field(out, as_bytes(role));
+  put_bytes(out, pub.kem);
+  put_bytes(out, pub.sign);
+  return out;
+}
+
+struct Request {
+  std::string role;
+  std::array<uint8_t, 16> fleet{};
+  crypto::PublicIdentity pub;
+};
+
+Result<Request> read_request(const fs::path& file) {
+  const auto bad = [&] {
+    return fail(ErrorCode::kBadInput, fmt::format("{} isn't a request that keys request wrote", file.string()),
+                "slmconv keys request ROLE --out KEYFILE --to FILE, where the key will be used");
+  };
+  auto text = read_file(file, kMaxRequestBytes);
+  if (!text && text.error().code == ErrorCode::kIo) return fail(std::move(text).error());
+  const auto value = text ? parse_json(*text) : Result<json::value>(json::value());
+  if (!value || !value->is_object() || get_int(value->get_object(), "slmconv_key_request") != 1) return bad();
+  const json::object& fields = value->get_object();
+  Request out;
+  crypto::Signature signature{};
+  out.role = get_string(fields, "role");
+  const auto take = [&](std::string_view name, std::span<uint8_t> to) {
+    const auto bytes = from_hex(get_string(fields, name));
+    if (!bytes || bytes->size() != to.size()) return false;
+    std::copy(bytes->begin(), bytes->end(), to.begin());
+    return true;
+  };
+  if (!take("fleet", out.fleet) || !take("x25519", out.pub.kem) || !take("ed25519", out.pub.sign) ||
+      !take("signature", signature) ||
+      !crypto::verify(out.pub.sign, request_bytes(out.fleet, out.role, out.pub), signature))
+    return bad();
+  return out;
+}
+
+// The admin's log of a store or a bundle.
+Result<AdminLog> read_admin(const fs::path& from) {
+  std::error_code ec;
+  if (fs::is_regular_file(from, ec)) {
+    SLM_TRY(Bundle bundle, read_bundle(from));
+    return std::move(bundle.admin);
+  }
+  SLM_TRY(Databases db, open_databases(from, default_lock_wait_ms()));
+  return AdminLog::load(db.log);
+}
+
+}  // namespace
+
+Result<KeyRequested> request_key(const KeyRequest& request) {
+  SLM_CHECK(refuse_admin(request.role));
+  SLM_TRY(const AdminLog admin, read_admin(request.fleet_of));
+  const std::string believed = admin.admin().fingerprint();
+  if (!request.admin_fingerprint.empty() && request.admin_fingerprint != believed)
+    return fail(ErrorCode::kWrongKey, fmt::format("the admin of {} is {}, not {}", request.fleet_of.string(), believed,
+                                                  request.admin_fingerprint));
+  std::error_code ec;
+  if (fs::is_directory(request.fleet_of, ec)) {
+    SLM_TRY(const bool inside, lies_in(request.key_file, request.fleet_of));
+    if (inside)
+      return fail(ErrorCode::kUsage, fmt::format("{} lies in the store", request.key_file.string()),
+                  "keep keys apart from what they open");
+  }
+  if (fs::exists(request.request_file, ec))
+    return fail(ErrorCode::kUsage, fmt::format("{} exists", request.request_file.string()), "name another file");
+  crypto::Identity made = crypto::generate_identity(*request.random);
+  made.role = role_name(request.role);
+  made.fleet = admin.fleet();
+  made.admin = believed;
+  SLM_TRY(const crypto::Signature signature,
+          crypto::sign(made.sign_secret.span(), request_bytes(made.fleet, made.role, made.pub)));
+  SLM_CHECK(crypto::write_key_file(request.key_file, made, {as_bytes(request.passphrase), {}, request.random}));
+  const json::object line{
+      {"ed25519", to_hex(made.pub.sign)}, {"fleet", to_hex(made.fleet)}, {"role", made.role},
+      {"signature", to_hex(signature)},   {"slmconv_key_request", 1},    {"x25519", to_hex(made.pub.kem)}};
+  if (auto written = write_file_atomic(request.request_file, canonical_json(line) + "\n"); !written) {
+    fs::remove(request.key_file, ec);
+    return fail(std::move(written).error());
+  }
+  return KeyRequested{made.pub.fingerprint(), believed};
+}
+
+Result<GrantResult> grant_request(const fs::path& dir, const GrantRequest& options) {
+  SLM_CHECK(refuse_admin(options.role));
+  SLM_TRY(const Request request, read_request(options.request_file));
+  const std::string print = request.pub.fingerprint();
+  if (!options.fingerprint.empty() && (options.fingerprint.size() < 8 || !print.starts_with(options.fingerprint)))
+    return fail(ErrorCode::kWrongKey,
+                fmt::format("{} brings the key {}, not {}", options.request_file.string(), print, options.fingerprint),
+                "ask its owner for the fingerprint that keys request printed; 8 digits of it or more");
+  if (request.role != role_name(options.role))
+    return fail(ErrorCode::kUsage, fmt::format("{} asks for the role {}, not {}", options.request_file.string(),
+                                               request.role, role_name(options.role)));
+  SLM_TRY(AdminRoom room, open_admin_room(dir, {options.admin_keys, options.more_keys, options.random, options.clock}));
+  if (request.fleet != room.session.admin.fleet())
+    return fail(ErrorCode::kWrongKey,
+                fmt::format("{} was made for another fleet ({}, this one is {})", options.request_file.string(),
+                            to_hex(request.fleet), to_hex(room.session.admin.fleet())));
+  if (const IdentityRecord* known = room.session.admin.find(request.pub))
+    return fail(ErrorCode::kUsage, fmt::format("{} is known here already, as {}", print, known->role),
+                "slmconv keys list shows who may do what");
+  return sign_in(room, options.role, request.pub, {});
+}
+
+Result<GrantResult> grant_key(const fs::path& dir, const GrantOptions& options) {
+  SLM_CHECK(refuse_admin(options.role));
+  return make_and_grant(dir, options, options.role);
+}
+
+Result<GrantResult> grant_recovery(const fs::path& dir, const GrantOptions& options) {
+  return make_and_grant(dir, options, std::nullopt);
 }
 
 Result<RewrapResult> rewrap_keys(const fs::path& dir, const KeyOptions& options) {

@@ -63,7 +63,8 @@ struct EraseResult {
   int64_t n_raw_groups = 0, n_raw = 0, n_curated = 0;  // calls
   std::vector<std::string> artefacts;                  // gone: to be made again
   std::vector<std::string> adapters;                   // trained on it, and still there
-  bool clean = true;  // false: another process was reading, so the WAL keeps old pages until `store compact`
+  bool clean = true;     // false: another process was reading, so the WAL keeps old pages until `store compact`
+  int64_t n_spools = 0;  // files of the collector with calls, whoever's, that aren't in the store yet
 };
 // Errors: kBadInput for a pseudonym that no group has, or a bad plan.
 Result<EraseResult> erase_source(const std::filesystem::path& dir, const EraseOptions& options);
@@ -133,6 +134,7 @@ struct MergeResult {
   int64_t n_refused = 0;      // groups that were erased here
   int64_t n_erased_rows = 0;  // rows that went because of erasures that came along
   bool admin_updated = false;
+  int64_t n_spools = 0;  // files of the other's collector with calls that aren't in its store yet, and so not here
 };
 Result<MergeResult> merge_store(const std::filesystem::path& dir, const std::filesystem::path& other,
                                 const KeyOptions& options);
@@ -142,7 +144,9 @@ Result<std::unique_ptr<Store>> open_store_any(const std::filesystem::path& dir, 
                                               std::span<const Role> roles);
 
 // --- backups. log.db and the sealed files go to one folder, keys.db to another, each copy with the time in its name:
-// apart, because who has both can open what was erased since. One moment of both, while writers go on.
+// apart, because who has both can open what was erased since. One moment of both, while writers go on. Calls that wait
+// in the collector's spools go with keys.db, and expire with it. Counters (collector/NN.marks) stay: they are a running
+// process's.
 struct BackupOptions {
   std::filesystem::path to, keys_to;
   int64_t expire_days = -1;  // copies of keys.db older than this are removed from keys_to; negative: none
@@ -150,7 +154,7 @@ struct BackupOptions {
 };
 struct BackupResult {
   std::filesystem::path log, keys;  // folder and file made
-  int64_t bytes = 0, n_files = 0, n_expired = 0;
+  int64_t bytes = 0, n_files = 0, n_expired = 0, n_spools = 0;
   std::string head;
 };
 Result<BackupResult> backup_store(const std::filesystem::path& dir, const BackupOptions& options);

@@ -9,6 +9,7 @@
 
 #include "core/hash.h"
 #include "store/bundle.h"
+#include "store/collector_files.h"
 #include "store/erased.h"
 #include "store/keyring.h"
 #include "store/manage.h"
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr int64_t kEntriesAtOnce = 64;
 constexpr int64_t kBytesAtOnce = 32 << 20;
 constexpr size_t kMaxSealedFrame = (256 << 10) + 4096, kMaxText = 1 << 20;
+constexpr size_t kAheadAtOnce = 512 << 10;  // characters in one act
 
 // Entries of one step, with all that lies under them.
 struct Chunk {
@@ -69,6 +71,7 @@ class Merger {
   Status run(int64_t n_last) {
     SLM_CHECK(refresh_erased(session_));
     SLM_CHECK(check_all(n_last));
+    SLM_CHECK(read_erased_there(n_last));
     Chunk chunk;
     for (int64_t next = 1; next <= n_last;) {
       SLM_TRY(auto entries, read_entries(other_.log, next, kEntriesAtOnce));
@@ -103,6 +106,31 @@ class Merger {
     return {};
   }
 
+  // What was erased there is cleared in rows that may come here steps before the act that erased it.
+  Status read_erased_there(int64_t n_last) {
+    return each_erasing_act(other_.log, session_.admin, {1, n_last}, [&](ErasingAct&& act) -> Status {
+      Bytes encoded = encode_entry(act.entry);
+      if (encoded.size() > kMaxAheadBytes)
+        return fail(ErrorCode::kIntegrity, fmt::format("entry {} of the other store is too large", act.n));
+      for (const Id16& group : act.erasure.groups) erased_there_.try_emplace(group, acts_there_.size());
+      acts_there_.push_back({act.n, std::move(encoded)});
+      return {};
+    });
+  }
+
+  // Acts that a later step brings and that took groups of this one.
+  Result<std::set<size_t>> acts_ahead(const Chunk& chunk) {
+    std::set<size_t> out;
+    SLM_CHECK(refresh_erased(session_));
+    for (const Chunk::Item& item : chunk.items)
+      for (const SealRow& seal : item.seals) {
+        const auto act = erased_there_.find(seal.group);
+        if (act == erased_there_.end() || session_.erased.contains(seal.group)) continue;
+        if (acts_there_[act->second].first > chunk.items.back().entry.n) out.insert(act->second);
+      }
+    return out;
+  }
+
   Status read(Entry entry, Chunk& chunk) {
     if (entry.facts.size() > kMaxText || entry.details.size() > kMaxText || entry.action.size() > 64)
       return fail(ErrorCode::kIntegrity, fmt::format("entry {} of the other store is too large", entry.n));
@@ -119,9 +147,11 @@ class Merger {
       if (twice)
         return fail(ErrorCode::kIntegrity,
                     fmt::format("entry {} of the other store has a group that is here already", entry.n));
-      // What was erased here doesn't come back.
-      if (session_.erased.contains(seal.group)) {
-        out_.n_refused += seal.partition == Partition::kRawMeta || seal.partition == Partition::kCuratedMeta;
+      // What was erased here doesn't come back, nor what is left over there.
+      const bool erased_here = session_.erased.contains(seal.group);
+      if (erased_here || erased_there_.contains(seal.group)) {
+        out_.n_refused += erased_here && !is_cleared(seal) &&
+                          (seal.partition == Partition::kRawMeta || seal.partition == Partition::kCuratedMeta);
         if (entry.kind != EntryKind::kArtefact) {
           seal.enc_hash = {};
           seal.refs.clear();
@@ -186,7 +216,23 @@ class Merger {
                                    {"head", to_hex(chain.second->hash())},
                                    {"store", to_hex(store)},
                                    {"to", chain.second->counter}});
-    SLM_TRY(Pending pending, prepare_act(session_, {"merge", {{"chains", std::move(names)}}, "", chunk.n_calls}));
+    // So that what is here holds by itself wherever the merge is cut off, such acts are named ahead of their place.
+    SLM_TRY(const auto acts, acts_ahead(chunk));
+    json::array ahead;
+    size_t n_chars = 0;
+    for (const size_t act : acts) {
+      const std::string text = to_hex(acts_there_[act].second);
+      if (n_chars > 0 && n_chars + text.size() > kAheadAtOnce) {
+        SLM_CHECK(commit_act(session_, {"merge", {{"ahead", std::move(ahead)}, {"chains", json::array()}}, "", 0}));
+        ahead = {};
+        n_chars = 0;
+      }
+      n_chars += text.size();
+      ahead.emplace_back(text);
+    }
+    json::object facts{{"chains", std::move(names)}};
+    if (!ahead.empty()) facts["ahead"] = std::move(ahead);
+    SLM_TRY(Pending pending, prepare_act(session_, {"merge", std::move(facts), "", chunk.n_calls}));
     pending.before = [&](Database& log, int64_t n) -> Result<int64_t> {
       for (const Chunk::Item& item : chunk.items) SLM_CHECK(insert_item(log, item, n++));
       return n;
@@ -216,7 +262,9 @@ class Merger {
   Session& session_;
   Databases& other_;
   MergeResult& out_;
-  std::map<Id16, int64_t> next_;  // counter that comes next, by store
+  std::map<Id16, int64_t> next_;                       // counter that comes next, by store
+  std::vector<std::pair<int64_t, Bytes>> acts_there_;  // that erase: row there, encoded
+  std::map<Id16, size_t> erased_there_;                // group → the first of them that took it
 };
 
 }  // namespace
@@ -232,6 +280,7 @@ Result<MergeResult> merge_store(const fs::path& dir, const fs::path& other_dir, 
   SLM_CHECK(check_same_fleet(session.admin, theirs, other_dir.string()));
   SLM_TRY(const Checked checked, verify_databases(other_dir, other, theirs, {.artefacts = false}));
   out.store_id = to_hex(checked.store);
+  out.n_spools = static_cast<int64_t>(waiting_spools(other_dir).size());
   SLM_TRY(const auto wraps, load_wraps(other.keys));
   SLM_TRY(out.admin_updated, adopt_admin(session, theirs, wraps));
 

@@ -87,6 +87,23 @@ Status drop_old_pseudonym_wraps(const AdminLog& admin, Database& keys) {
   return {};
 }
 
+// That a recovery key besides this one is wrapped to whatever there is.
+Status another_recovers(Session& session, const IdentityRecord& gone) {
+  SLM_TRY(const auto wraps, load_wraps(session.db.keys));
+  const std::vector<KeyName> keys = session.admin.all_keys();
+  for (const auto& [seq, identity] : session.admin.identities()) {
+    if (identity.role != kRecoveryRole || seq == gone.seq || session.admin.revocation(seq) != nullptr) continue;
+    const auto holds = [&, recipient = seq](const KeyName& key) {
+      return std::any_of(wraps.begin(), wraps.end(),
+                         [&](const Wrap& wrap) { return wrap.recipient == recipient && wrap.key == key; });
+    };
+    if (std::all_of(keys.begin(), keys.end(), holds)) return {};
+  }
+  return fail(
+      ErrorCode::kUsage, "the only recovery key that opens everything can't be revoked",
+      "slmconv keys grant recovery --out KEYFILE makes another; where that one is pending, slmconv keys rewrap");
+}
+
 json::array titles(const std::vector<KeyName>& keys) {
   json::array out;
   for (const KeyName& key : keys) out.emplace_back(key_title(key));
@@ -149,10 +166,10 @@ Result<RevokeResult> revoke_key(const fs::path& dir, std::string_view fingerprin
   if (gone == nullptr)
     return fail(ErrorCode::kUsage, fmt::format("no identity has the fingerprint {}", fingerprint),
                 "slmconv keys list shows them; 8 digits of one are enough");
-  if (gone->seq == 1 || gone->role == kRecoveryRole)
-    return fail(ErrorCode::kUsage, fmt::format("the {} can't be revoked", gone->seq == 1 ? "admin" : "recovery key"));
+  if (gone->seq == 1) return fail(ErrorCode::kUsage, "the admin can't be revoked");
   if (session.admin.revocation(gone->seq) != nullptr)
     return fail(ErrorCode::kUsage, fmt::format("{} was revoked before", gone->pub.fingerprint()));
+  if (gone->role == kRecoveryRole) SLM_CHECK(another_recovers(session, *gone));
   const uint32_t seq = gone->seq;
   const std::string role = gone->role, print = gone->pub.fingerprint();
   std::erase_if(room.holders, [&](const crypto::Identity& holder) { return holder.pub == gone->pub; });

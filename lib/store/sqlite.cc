@@ -3,9 +3,16 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
+#include <thread>
+
+#include "core/progress.h"
 
 namespace slm::store {
 namespace {
@@ -25,19 +32,29 @@ Error sqlite_error(sqlite3* db, int rc) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {ErrorCode::kLocked, fmt::format("{} is locked by another program: {}", name, reason), {}};
-    case SQLITE_FULL:
-      return {ErrorCode::kIo, fmt::format("no space to write {}: {}", file.string(), reason),
-              "free some space and run the command again"};
+    case SQLITE_FULL: {
+      std::error_code ec;
+      const auto space = std::filesystem::space(file.parent_path(), ec);
+      return {ErrorCode::kIo,
+              fmt::format("no space to write {}: {}{}", file.string(), reason,
+                          ec ? std::string() : fmt::format("; {} KB are free there", space.available >> 10)),
+              "free some space and run the command again: what was committed is kept"};
+    }
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH: {
       const int cause = db != nullptr ? sqlite3_system_errno(db) : 0;
+      const char* hint = "";
+      if ((rc & 0xff) == SQLITE_READONLY || cause == EROFS || cause == EACCES || cause == EPERM)
+        hint = "reading is logged, so it needs write permission: give this user that on the store's folder and files";
+      if (cause == EMFILE || cause == ENFILE) hint = "raise the bound on open files (ulimit -n)";
+      if (cause == EFBIG) hint = "raise this user's bound on the size of files (ulimit -f) and run the command again";
       return {ErrorCode::kIo,
               fmt::format("{}: {}{}{}", file.string(), reason, cause != 0 ? ": " : "",
                           cause != 0 ? std::strerror(cause) : ""),
-              (rc & 0xff) == SQLITE_READONLY ? "reading is logged, so it needs write permission on the store" : ""};
+              hint};
     }
     case SQLITE_TOOBIG:
       return {ErrorCode::kIntegrity, fmt::format("{} holds a cell larger than any the program writes", name), {}};
@@ -225,6 +242,38 @@ Status Database::copy_to(const std::filesystem::path& target) {
   const int end = sqlite3_backup_finish(backup);
   if (rc != SQLITE_DONE) return fail(sqlite_error(to.handle_.get(), end != SQLITE_OK ? end : rc));
   return to.checkpoint(true);
+}
+
+Result<bool> Database::check_pages(std::string_view table, int64_t limit_ms) {
+  if (limit_ms <= 0) return false;
+  SLM_TRY(const Statement check, prepare(table.empty() ? std::string("PRAGMA integrity_check(1)")
+                                                       : fmt::format("PRAGMA integrity_check({})", table)));
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool done = false, late = false;
+  // The check is one long step, which only another thread can end.
+  std::thread watch([&] {
+    std::unique_lock lock(mutex);
+    const auto begun = std::chrono::steady_clock::now();
+    while (!changed.wait_for(lock, std::chrono::milliseconds(std::min<int64_t>(limit_ms, 50)), [&] { return done; })) {
+      late = std::chrono::steady_clock::now() - begun >= std::chrono::milliseconds(limit_ms);
+      if (late || interrupted()) return sqlite3_interrupt(handle_.get());
+    }
+  });
+  const int rc = sqlite3_step(check.handle_.get());
+  {
+    const std::lock_guard lock(mutex);
+    done = true;
+  }
+  changed.notify_all();
+  watch.join();
+  if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while checking the store");
+  if (rc == SQLITE_INTERRUPT && late) return false;
+  if (rc != SQLITE_ROW) return fail(sqlite_error(handle_.get(), rc));
+  if (check.text(0) != "ok")
+    return fail(ErrorCode::kIntegrity, fmt::format("{} is damaged: {}", path_.filename().string(), check.text(0)),
+                "restore a backup");
+  return true;
 }
 
 Status Database::checkpoint(bool truncate) {

@@ -86,6 +86,9 @@ class Database {
   // Moves the WAL into the database as far as readers allow; `truncate` also empties the file. Requires: the store's
   // lock.
   Status checkpoint(bool truncate);
+  // SQLite's own check of the pages: of the whole file, or of a table and its indexes. False: it took longer than that
+  // and was given up. Errors: kIntegrity naming what is damaged; kInterrupted.
+  Result<bool> check_pages(std::string_view table, int64_t limit_ms);
   // Whether the WAL is empty: not while another process reads from it.
   bool wal_is_empty() const;
   // A copy of it, as of the read transaction that is open, if any. Requires: no such file.

@@ -141,7 +141,8 @@ Result<Session> open_session(const fs::path& dir, const OpenOptions& options, In
         fmt::format("--identity names a folder with {}.key, or that file", role_name(options.role)));
   SLM_CHECK(check_seen(key_file, admin));
   if (options.write && access(log_path(dir).c_str(), W_OK) != 0)
-    return fail(ErrorCode::kIo, fmt::format("{} can't be written by this user", log_path(dir).string()));
+    return fail(ErrorCode::kIo, fmt::format("{} can't be written by this user", log_path(dir).string()),
+                "give this user write permission on the store's folder and files");
   if (info.demo) SLM_CHECK(refuse_demo(dir, options));
   const uint32_t seq = record->seq;
   SLM_TRY(const Id16 store_id, read_store_id(db.log, admin));

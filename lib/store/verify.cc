@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 
 #include "core/file.h"
 #include "core/hash.h"
+#include "core/log.h"
 #include "store/anchor.h"
 #include "store/artifacts.h"
 #include "store/erased.h"
@@ -21,13 +23,28 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kHeadersAtOnce = 256;
 
-Status check_pages(Database& db) {
-  SLM_TRY(Statement stmt, db.prepare("PRAGMA integrity_check(1)"));
-  SLM_TRY(const bool row, stmt.step());
-  if (!row || stmt.text(0) != "ok")
-    return fail(ErrorCode::kIntegrity,
-                fmt::format("{} is damaged: {}", db.path().filename().string(), row ? stmt.text(0) : "no answer"),
-                "restore a backup");
+Status check_pages(Database& db, const std::function<Status()>& renew, int64_t limit_ms) {
+  SLM_TRY(const bool whole, db.check_pages("", limit_ms));
+  if (whole) return {};
+  // In pieces then. Frames, the largest of them, are all read by their keys later; what is left out is the list of free
+  // pages.
+  std::string passed_over;
+  SLM_TRY(Statement tables, db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'frames'"));
+  std::vector<std::string> names;
+  while (true) {
+    SLM_TRY(const bool row, tables.step());
+    if (!row) break;
+    names.emplace_back(tables.text(0));
+  }
+  for (const std::string& name : names) {
+    SLM_CHECK(renew());
+    SLM_TRY(const bool done, db.check_pages(name, limit_ms));
+    if (!done) passed_over += ", the indexes of " + name;
+  }
+  log_note(
+      fmt::format("{} is too large for one check of its pages within {} ms: what none of the other checks reads is "
+                  "its list of free pages{}",
+                  db.path().filename().string(), limit_ms, passed_over));
   return {};
 }
 
@@ -44,15 +61,17 @@ Status pin(const fs::path& dir, Databases& db) {
 class Verifier {
  public:
   // Entries up to row n_last.
-  Verifier(const fs::path& dir, Databases& db, const AdminLog& admin, const Id16& store, int64_t n_last)
-      : dir_(dir), db_(db), admin_(admin), store_(store), n_last_(n_last) {}
+  Verifier(const fs::path& dir, Databases& db, const AdminLog& admin, const CheckOptions& options)
+      : dir_(dir), db_(db), admin_(admin), options_(options) {}
 
-  void leave_out_artefacts() { artefacts_ = false; }
-
-  Result<std::map<Id16, ChainHead>> trail() {
+  Result<std::map<Id16, ChainHead>> trail(const Id16& store, int64_t n_last) {
+    store_ = store;
+    n_last_ = erased_upto_ = n_last;
     SLM_TRY(encapsulation_, db_.keys.prepare("SELECT enc FROM encapsulations WHERE grp = ? AND partition = ?"));
     SLM_TRY(frames_,
             db_.log.prepare("SELECT frame, calls, sealed FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
+    SLM_TRY(n_frames_, db_.log.prepare("SELECT count(*) FROM frames WHERE frame BETWEEN ? AND ?"));
+    SLM_CHECK(learn_erasures(admin_, 1, n_last));
     Chains chains(true);
     while (report_.n_batches < n_last_) {
       const int64_t next = report_.n_batches + 1;
@@ -60,9 +79,12 @@ class Verifier {
       if (entries.empty()) return fail(ErrorCode::kIntegrity, fmt::format("entry {} is missing from the trail", next));
       for (const Entry& entry : entries) {
         if (interrupted()) return fail(ErrorCode::kInterrupted, "interrupted while checking the store");
+        SLM_CHECK(next_window());
         SLM_CHECK(chains.follow(entry, report_.n_batches + 1));
         SLM_CHECK(check_entry(admin_, entry));
+        const int64_t frames_before = report_.n_frames;
         SLM_CHECK(content(entry));
+        SLM_CHECK(no_other_frames(entry, report_.n_frames - frames_before));
         ++report_.n_batches;
       }
     }
@@ -72,14 +94,14 @@ class Verifier {
       return fail(ErrorCode::kIntegrity, fmt::format("the trail names admin entries up to {}, the admin's log has {}",
                                                      admin_named_, admin_.n_entries()));
     SLM_CHECK(all_files_known());
-    SLM_CHECK(count("seals", "seal", 16, n_seals_));
-    SLM_CHECK(count("frames", "frame", 32, report_.n_frames));
+    SLM_CHECK(none_outside("seals", "seal", 16));
+    SLM_CHECK(none_outside("frames", "frame", 32));
     return chains.heads();
   }
 
   Status keys(const std::vector<Wrap>& wraps, int64_t n_encapsulations) {
     for (const Wrap& wrap : wraps) SLM_CHECK(check_wrap(admin_, wrap));
-    report_.n_orphans = std::max<int64_t>(0, n_encapsulations - n_encapsulations_);
+    report_.n_orphans = std::max<int64_t>(0, n_encapsulations - n_encapsulations_ - n_gone_meanwhile_);
     return {};
   }
 
@@ -90,15 +112,45 @@ class Verifier {
     return fail(ErrorCode::kIntegrity, fmt::format("entry {}: {}", entry.n, what));
   }
 
-  // No rows but those of the entries checked, and of entries committed since.
-  Status count(std::string_view table, std::string_view key, int shift, int64_t want) {
-    SLM_TRY(const int64_t n,
-            db_.log.integer(fmt::format("SELECT count(*) FROM {} WHERE {} < {}", table, key, (n_last_ + 1) << shift)));
-    SLM_TRY(const int64_t beyond,
-            db_.log.integer(fmt::format("SELECT count(*) FROM {} WHERE {} >= ((SELECT max(n) FROM entries) + 1) << {}",
-                                        table, key, shift)));
-    if (n != want || beyond != 0)
-      return fail(ErrorCode::kIntegrity, fmt::format("{} has {} rows, the trail names {}", table, n + beyond, want));
+  // Between two entries: a moment that got old is given up.
+  Status next_window() {
+    if (!options_.renew ||
+        std::chrono::steady_clock::now() - window_begun_ < std::chrono::milliseconds(options_.window_ms))
+      return {};
+    SLM_CHECK(options_.renew());
+    window_begun_ = std::chrono::steady_clock::now();
+    SLM_TRY(const int64_t head, db_.log.integer("SELECT max(n) FROM entries"));
+    if (head == erased_upto_) return {};
+    // The admin may have signed since what those acts rest on.
+    SLM_TRY(const AdminLog newest, AdminLog::load(db_.log));
+    if (!newest.continues(admin_))
+      return fail(ErrorCode::kIntegrity, "the admin's entries changed while the store was checked");
+    return learn_erasures(newest, std::exchange(erased_upto_, head) + 1, head);
+  }
+
+  Status learn_erasures(const AdminLog& admin, int64_t from, int64_t to) {
+    return each_erasing_act(db_.log, admin, {from, to}, [&](ErasingAct&& act) {
+      for (const Id16& group : act.erasure.groups)
+        if (erased_.insert(group).second && from > n_last_) erased_meanwhile_.insert(group);
+      return Status();
+    });
+  }
+
+  // No frames of an entry but those checked.
+  Status no_other_frames(const Entry& entry, int64_t n_checked) {
+    const bool row = n_frames_.bind(1, entry.n << 32).bind(2, (entry.n << 32) + 0xffffffff).step().value_or(false);
+    const int64_t n = row ? n_frames_.integer(0) : -1;
+    n_frames_.reset();
+    return n == n_checked ? Status{} : bad(entry, fmt::format("it has {} frames, {} were signed", n, n_checked));
+  }
+
+  // No rows before the first entry's and after the last one's.
+  Status none_outside(std::string_view table, std::string_view key, int shift) {
+    for (const std::string& where : {fmt::format("{} < {}", key, int64_t{1} << shift),
+                                     fmt::format("{} >= ((SELECT max(n) FROM entries) + 1) << {}", key, shift)}) {
+      SLM_TRY(const int64_t n, db_.log.integer(fmt::format("SELECT count(*) FROM {} WHERE {}", table, where)));
+      if (n != 0) return fail(ErrorCode::kIntegrity, fmt::format("{} has {} rows that no entry names", table, n));
+    }
     return {};
   }
 
@@ -111,7 +163,6 @@ class Verifier {
       return bad(entry, "its facts aren't canonical JSON");
     SLM_TRY(const auto leaves, read_leaves(db_.log, entry));
     SLM_TRY(const auto seals, read_seals(db_.log, entry.n));
-    n_seals_ += static_cast<int64_t>(seals.size());
     SLM_CHECK(check_groups(entry, seals));
     for (const SealRow& seal : seals) SLM_CHECK(epoch_and_encapsulation(entry, seal));
     switch (entry.kind) {
@@ -136,7 +187,8 @@ class Verifier {
     SLM_TRY(const bool row,
             encapsulation_.bind(1, ByteSpan(seal.group)).bind(2, int64_t{what_of(seal.partition)}).step());
     n_encapsulations_ += row;
-    SLM_TRY(const bool gone, is_erased(seal.group));
+    n_gone_meanwhile_ += !row && erased_meanwhile_.contains(seal.group);
+    const bool gone = erased_.contains(seal.group);
     const bool cleared = gone && is_cleared(seal);
     if (!row && (cleared || (gone && entry.kind == EntryKind::kArtefact))) return {};
     if (!row)
@@ -159,12 +211,12 @@ class Verifier {
   };
   // An artefact's frames lie in a file that its name leads to. One that is gone, or was made again since, is counted.
   Status artefact(const Entry& entry, const Artefact& made) {
-    const fs::path path = artefacts_ ? file_of(made.name) : fs::path();
+    const fs::path path = options_.artefacts ? file_of(made.name) : fs::path();
     if (path.empty()) {
       ++report_.n_missing_files;
       return {};
     }
-    SLM_TRY(const bool gone, is_erased(made.seal.group));
+    const bool gone = erased_.contains(made.seal.group);
     bool& matched = files_[path];
     SLM_TRY(const std::string content, read_file(path));
     SLM_TRY(const SealedFrames parts, parse_sealed_file(path, content));
@@ -244,7 +296,7 @@ class Verifier {
         return bad(entry, "its groups aren't pairs of meta and body");
       if (!meta && seals[i].group != seals[i - 1].group)
         return bad(entry, "a meta and its body group have different names");
-      SLM_TRY(const bool gone, is_erased(seals[i].group));
+      const bool gone = erased_.contains(seals[i].group);
       report_.n_erased += gone && meta;
       if (gone && is_cleared(seals[i])) {
         whole = false;
@@ -265,29 +317,6 @@ class Verifier {
     return {};
   }
 
-  // Whether a signed erasure names the group.
-  Result<bool> is_erased(const Id16& group) {
-    if (!erased_known_) {
-      erased_known_ = true;
-      SLM_TRY(Statement stmt,
-              db_.log.prepare("SELECT n FROM entries WHERE action IN ('erase', 'retention') ORDER BY n"));
-      std::vector<int64_t> rows;
-      while (true) {
-        SLM_TRY(const bool row, stmt.step());
-        if (!row) break;
-        rows.push_back(stmt.integer(0));
-      }
-      for (const int64_t n : rows) {
-        SLM_TRY(const auto entries, read_entries(db_.log, n, 1));
-        if (entries.empty() || !is_erasure(entries[0])) continue;
-        SLM_CHECK(check_entry(admin_, entries[0]));
-        SLM_TRY(const Erasure erasure, read_erasure(admin_, entries[0]));
-        erased_.insert(erasure.groups.begin(), erasure.groups.end());
-      }
-    }
-    return erased_.contains(group);
-  }
-
   // A chain of another store is complete to what a merge of this one names.
   Status merged_chains_are_named(const Chains& chains) {
     for (const auto& [store, head] : chains.heads()) {
@@ -303,6 +332,7 @@ class Verifier {
 
   // What a merge act says it brought is here, as it says.
   Status merge(const Entry& entry, const json::object& facts) {
+    SLM_CHECK(read_ahead(admin_, entry));
     const auto* chains = facts.if_contains("chains");
     if (chains == nullptr || !chains->is_array()) return bad(entry, "it says not what it merged");
     for (const json::value& item : chains->get_array()) {
@@ -358,16 +388,19 @@ class Verifier {
   const fs::path& dir_;
   Databases& db_;
   const AdminLog& admin_;
-  const Id16 store_;
-  const int64_t n_last_;
-  bool artefacts_ = true;
-  Statement encapsulation_, frames_;
+  const CheckOptions& options_;
+  Id16 store_{};
+  int64_t n_last_ = 0;
+  std::chrono::steady_clock::time_point window_begun_ = std::chrono::steady_clock::now();
+  Statement encapsulation_, frames_, n_frames_;
   VerifyReport report_;
   std::map<fs::path, bool> files_;  // of artefacts; whether an entry sealed what is there
-  int64_t n_seals_ = 0, n_encapsulations_ = 0;
-  bool erased_known_ = false;
-  std::set<Id16> erased_;
-  std::map<Id16, int64_t> merged_;  // counter up to which a merge brought another store's chain
+  int64_t n_encapsulations_ = 0;
+  int64_t n_gone_meanwhile_ = 0;     // encapsulations that erasures took since n_encapsulations were counted
+  std::set<Id16> erased_;            // named by a signed act
+  std::set<Id16> erased_meanwhile_;  // of these, by one newer than n_last_
+  int64_t erased_upto_ = 0;          // row up to which acts were read
+  std::map<Id16, int64_t> merged_;   // counter up to which a merge brought another store's chain
   uint32_t admin_named_ = 0;
 };
 
@@ -375,16 +408,15 @@ class Verifier {
 
 Result<Checked> verify_databases(const fs::path& dir, Databases& db, const AdminLog& admin,
                                  const CheckOptions& options) {
-  SLM_CHECK(check_pages(db.log));
-  SLM_CHECK(check_pages(db.keys));
+  if (!options.renew)
+    for (Database* each : {&db.log, &db.keys}) SLM_CHECK(each->check_pages("", int64_t{1} << 40));
   SLM_TRY(const auto wraps, load_wraps(db.keys));
   SLM_TRY(const int64_t n_encapsulations, db.keys.integer("SELECT count(*) FROM encapsulations"));
   SLM_TRY(const int64_t n_last, db.log.integer("SELECT max(n) FROM entries"));
   Checked out;
   SLM_TRY(out.store, read_store_id(db.log, admin));
-  Verifier verifier(dir, db, admin, out.store, n_last);
-  if (!options.artefacts) verifier.leave_out_artefacts();
-  SLM_TRY(out.chains, verifier.trail());
+  Verifier verifier(dir, db, admin, options);
+  SLM_TRY(out.chains, verifier.trail(out.store, n_last));
   SLM_CHECK(verifier.keys(wraps, n_encapsulations));
   out.report = verifier.report();
   out.report.n_identities = static_cast<int64_t>(admin.identities().size());
@@ -393,15 +425,30 @@ Result<Checked> verify_databases(const fs::path& dir, Databases& db, const Admin
 }
 
 Result<VerifyReport> verify_store(const fs::path& dir, const VerifyOptions& options) {
+  return verify_in_windows(dir, options, {});
+}
+
+Result<VerifyReport> verify_in_windows(const fs::path& dir, const VerifyOptions& options,
+                                       const WindowOptions& windows) {
   SLM_TRY(Databases db, open_databases(dir, default_lock_wait_ms()));
-  // Others may commit meanwhile: what is checked is one moment of both files, taken under the lock. Readers of a moment
-  // keep the WAL from shrinking while they last.
+  // Others may commit meanwhile: what is checked is a moment of both files, taken under the lock.
   SLM_CHECK(pin(dir, db));
-  SLM_TRY(const AdminLog admin, AdminLog::load(db.log));
+  const auto renew = [&]() -> Status {
+    for (Database* each : {&db.log, &db.keys}) SLM_CHECK(each->exec("COMMIT"));
+    if (windows.between) windows.between();
+    return pin(dir, db);
+  };
+  SLM_TRY(AdminLog admin, AdminLog::load(db.log));
   if (!options.admin_fingerprint.empty() && options.admin_fingerprint != admin.admin().fingerprint())
     return fail(ErrorCode::kWrongKey, fmt::format("this store's admin is {}, not {}", admin.admin().fingerprint(),
                                                   options.admin_fingerprint));
-  SLM_TRY(Checked checked, verify_databases(dir, db, admin, {}));
+  for (Database* each : {&db.log, &db.keys}) {
+    SLM_CHECK(check_pages(*each, renew, windows.window_ms));
+    SLM_CHECK(renew());
+  }
+  SLM_TRY(admin, AdminLog::load(db.log));
+  SLM_TRY(Checked checked, verify_databases(dir, db, admin, {true, renew, windows.window_ms}));
+  for (Database* each : {&db.log, &db.keys}) SLM_CHECK(each->exec("COMMIT"));
   checked.report.admin_checked = !options.admin_fingerprint.empty();
   SLM_CHECK(check_anchors(db.log, admin, {options.anchor, checked.store}, checked.report));
   return checked.report;

@@ -35,10 +35,13 @@ def make_model(path):
     return path
 
 
+def cpu():
+    return next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+
+
 def machine(args, versions=VERSIONS):
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
-    return (f"{cpu}, {args.threads} threads, {args.device}; {peer_says(versions)}; {datetime.date.today()}; "
-            f"{args.runs} runs, medians")
+    return (f"{cpu()}, {args.threads} threads, {args.device}; {peer_says(versions)}; {datetime.date.today()}; "
+            f"{args.runs} {'run' if args.runs == 1 else 'runs, medians'}")
 
 
 def program(name):

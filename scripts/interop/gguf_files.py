@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reference for GGUF files: what llama.cpp makes of those that slmconv writes.
 
-  gguf_files.py make DIR [--seed N]   (transformers and peft) writes DIR/<row>/: a tiny random model of each family with an
+  gguf_files.py make DIR [--seed N] [--rows …]   (transformers and peft) writes DIR/<row>/: a tiny random model of each family with an
                                 adapter, a tokenizer, a chat template, texts.json
   gguf_files.py compare DIR FILE      (llama-cpp-python, gguf) opens the files that slmconv left in DIR/<row>/ and compares
                                 logits, greedy ids, adapters' logits and token ids with slmconv's; writes lines to FILE
@@ -13,6 +13,7 @@ written: byte-level BPE of each pre-tokenizer, SentencePiece's BPE from tokenize
 """
 import argparse
 import json
+import math
 import pathlib
 import sys
 
@@ -35,6 +36,11 @@ def longrope(original):
     return dict(model_type="phi3", partial_rotary_factor=0.75, tie_word_embeddings=True, rope_theta=10000.0, max_position_embeddings=4 * original,
                 original_max_position_embeddings=original, rope_scaling=dict(type="longrope", short_factor=SHORT, long_factor=LONG))
 
+NEMOTRON_H = dict(model_type="nemotron_h", head_dim=32, intermediate_size=96, mamba_num_heads=6, mamba_head_dim=16, n_groups=2, ssm_state_size=16,
+                  conv_kernel=4, chunk_size=4, mamba_hidden_act="silu", mlp_hidden_act="relu2", layer_norm_epsilon=1e-5, use_bias=False,
+                  mlp_bias=False, attention_bias=False, use_conv_bias=True)
+FALCON_FACTORS = dict(embedding_multiplier=5.6, lm_head_multiplier=0.3, key_multiplier=0.7, attention_in_multiplier=1.2, attention_out_multiplier=0.9,
+                      ssm_in_multiplier=1.3, ssm_out_multiplier=0.8, mlp_multipliers=[0.9, 1.1], ssm_multipliers=[0.7, 1.1, 0.6, 0.8, 1.2])
 
 # row: (models it stands for, tokenizer, older generation of config.json, fields beside SHAPE)
 ROWS = {
@@ -69,6 +75,35 @@ ROWS = {
         layer_types=["sliding_attention", "full_attention"] * 2,
         rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1000000.0),
                              sliding_attention=dict(rope_type="default", rope_theta=1000.0)))),
+    "lfm2": ("LFM2, LFM2.5", "llama3", True, dict(
+        model_type="lfm2", num_hidden_layers=6, full_attn_idxs=[2, 5], conv_L_cache=3, conv_bias=False, rope_theta=1000000.0, norm_eps=1e-5,
+        block_auto_adjust_ff_dim=True, block_multiple_of=32, block_ffn_dim_multiplier=1.3, intermediate_size=160, tie_embedding=True)),
+    "granite-h": ("Granite 4.0 h, dense (350m, 1b, micro)", "llama3-merges", True, dict(
+        model_type="granitemoehybrid", num_hidden_layers=6, layer_types=["mamba", "attention", "mamba"] * 2, shared_intermediate_size=96,
+        num_local_experts=0, num_experts_per_tok=0, position_embedding_type="nope", tie_word_embeddings=True, embedding_multiplier=12.0,
+        logits_scaling=8.0, residual_multiplier=0.22, attention_multiplier=0.07, mamba_n_heads=8, mamba_d_head=16, mamba_n_groups=1,
+        mamba_d_state=16, mamba_d_conv=4, mamba_expand=2, mamba_chunk_size=4, mamba_conv_bias=True, mamba_proj_bias=False)),
+    "granite-h-rope": ("the same with positions, biases, groups", "llama3-merges", False, dict(
+        model_type="granitemoehybrid", num_hidden_layers=4, layer_types=["linear_attention", "full_attention"] * 2, shared_intermediate_size=96,
+        num_local_experts=0, num_experts_per_tok=0, position_embedding_type="rope", attention_bias=True, logits_scaling=3.0,
+        tie_word_embeddings=False, rope_parameters=dict(rope_type="default", rope_theta=10000.0), mamba_n_heads=4, mamba_d_head="auto",
+        mamba_n_groups=2, mamba_d_state=16, mamba_d_conv=3, mamba_chunk_size=7, mamba_conv_bias=True, mamba_proj_bias=False)),
+    "granite-4": ("Granite 4.0, without Mamba (micro, 1b, 350m)", "llama3-merges", False, dict(
+        model_type="granitemoehybrid", num_hidden_layers=3, layer_types=["full_attention"] * 3, shared_intermediate_size=96,
+        num_local_experts=0, num_experts_per_tok=0, position_embedding_type="rope", tie_word_embeddings=True, embedding_multiplier=12.0,
+        logits_scaling=8.0, residual_multiplier=0.22, attention_multiplier=0.07,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0))),
+    "nemotron-h": ("Nemotron-H, Nemotron-Nano-9B-v2 (hub's file)", "llama3", True, NEMOTRON_H | dict(
+        hybrid_override_pattern="M-*M-*", num_hidden_layers=6, time_step_limit=[0.0, math.inf], time_step_min=1e-6)),
+    "nemotron-h-new": ("Nemotron-H (transformers 5), biases", "llama3", False, NEMOTRON_H | dict(
+        layers_block_type=["linear_attention", "full_attention", "mlp"] * 2, mlp_bias=True, n_groups=1)),
+    "falcon-h1": ("Falcon-H1", "llama3", True, dict(
+        model_type="falcon_h1", head_dim=32, rope_theta=100000000000.0, mamba_d_ssm=96, mamba_n_heads=12, mamba_d_head=8, mamba_n_groups=2,
+        mamba_d_state=16, mamba_d_conv=4, mamba_chunk_size=4, mamba_rms_norm=False, mamba_norm_before_gate=False, **FALCON_FACTORS)),
+    "falcon-h1-tied": ("Falcon-H1 (transformers 5), gated norm, biases, tied", "llama3", False, dict(
+        model_type="falcon_h1", mamba_d_ssm=96, mamba_n_heads=6, mamba_d_head=16, mamba_n_groups=3, mamba_d_state=16, mamba_d_conv=2,
+        mamba_chunk_size=7, mamba_rms_norm=True, mamba_norm_before_gate=False, mlp_bias=True, tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="default", rope_theta=10000.0), **FALCON_FACTORS)),
 }
 
 TEXTS = [
@@ -230,20 +265,23 @@ def make_whole(directory):
         (out / "texts.json").write_text(json.dumps({"texts": texts, "prompts": PROMPTS}))
 
 
-def make(directory, seed):
+def make(directory, seed, rows):
     import families
     import torch
 
     def randomise(model, seed):
         """As families.py does it, with matrices small enough that rounding isn't amplified from layer to layer."""
         families_randomise(model, seed)
+        squares = getattr(model.config, "mlp_hidden_act", "") == "relu2"  # they amplify twice as much
         with torch.no_grad():
             for p in model.parameters():
                 if p.ndim == 2:
-                    p.mul_(0.5)
+                    p.mul_(0.25 if squares else 0.5)
     families_randomise, families.randomise = families.randomise, randomise
     families.LENGTHS = [(5, 17), (1, 9), (11, 12), (4, 31)]
     for i, (row, (stands_for, kind, older, fields)) in enumerate(ROWS.items()):
+        if rows and row not in rows:
+            continue
         out = directory / row
         out.mkdir(parents=True, exist_ok=True)
         n = tokenizer(kind, out)
@@ -254,8 +292,9 @@ def make(directory, seed):
         for key in ("bos_token_id", "eos_token_id", "pad_token_id"):  # the tokenizer says them
             config.pop(key, None)
         (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    make_whole(directory)
-    print(f"made {len(ROWS)} models")
+    if not rows:
+        make_whole(directory)
+    print(f"made {len(rows or ROWS)} models")
 
 
 def quiet():
@@ -454,6 +493,7 @@ def main():
     sub = commands.add_parser("make")
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--rows", nargs="*", help="only these families")
     sub = commands.add_parser("compare")
     sub.add_argument("directory", type=pathlib.Path)
     sub.add_argument("file", type=pathlib.Path)
@@ -465,7 +505,7 @@ def main():
     if args.command == "reference":
         reference(args.file)
     elif args.command == "make":
-        make(args.directory, args.seed)
+        make(args.directory, args.seed, args.rows)
     elif args.command == "compare":
         return 0 if compare(args.directory, args.file) else 1
     else:

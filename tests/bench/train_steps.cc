@@ -1,7 +1,8 @@
 // Our side of scripts/bench/finetune: a LoRA training over the steps of a work file, one JSON line at the end.
 // Use: train_steps MODEL WORK shared|alone bfloat16|float32 [DEVICE]
 // WORK: {"threads", "rank" (0: all weights), "alpha", "rate", "cosine", "steps": [{"calls": [{"ids", "n_prompt"}…]}…],
-//   "held_out" (may be missing): calls whose loss after the last step is told}
+//   "held_out" (may be missing): calls whose loss after the last step is told, "recompute" (may be missing): whether
+//   layers are computed again on the way back}
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
 
@@ -83,6 +84,8 @@ Status run(const std::vector<std::string>& args) {
   const bool cosine = work.contains("cosine");  // as slmconv finetune trains; else the rate stays
   options.schedule = {work.at("rate").to_number<double>(), cosine ? n_steps / 16 : 0, n_steps, cosine ? 0.0 : 1.0};
   options.adamw.clip_norm = 0;
+  const auto* again = work.if_contains("recompute");
+  if (again != nullptr && again->as_bool()) options.recomputes = [](const nn::ForestBatch&) { return true; };
   Trainer trainer(decoder, source, options, *clock);
   json::array seconds, losses, tokens;
   double last_s = clock->monotonic_s();

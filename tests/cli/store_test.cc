@@ -128,6 +128,53 @@ TEST_F(StoreCommands, VerifySaysWhatIsAndIsntShown) {
   EXPECT_THAT(bad.err, HasSubstr("log.db"));
 }
 
+TEST_F(StoreCommands, KeysAskedForElsewhere) {
+  ASSERT_EQ(run_cli({"init", store_, "--keys", keys_}).rc, 0);
+  const std::string key = (base_ / "there.key").string(), request = (base_ / "request.json").string();
+  const std::vector<std::string> ask = {"--json",  "--store", store_, "keys", "request",
+                                        "trainer", "--out",   key,    "--to", request};
+  const auto with = [](std::vector<std::string> args, const std::vector<std::string>& more) {
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  };
+  // A passphrase is the default; here nobody can type one.
+  const std::string secret = (base_ / "passphrase").string();
+  setenv("SLMCONV_PASSPHRASE_FILE", secret.c_str(), 1);
+  EXPECT_NE(run_cli(ask).rc, 0);
+  EXPECT_FALSE(fs::exists(key));
+  ASSERT_TRUE(write_file_atomic(secret, "of some length\n", 0600));
+  const auto asked = run_cli(ask);
+  ASSERT_EQ(asked.rc, 0) << asked.out;
+  EXPECT_THAT(read_file(key).value(), HasSubstr("protection scrypt"));
+  const std::string print(asked.last().at("fingerprint").as_string());
+  const std::vector<std::string> grant = {"--json", "--store", store_,    "--identity", keys_,
+                                          "keys",   "grant",   "trainer", "--request",  request};
+  EXPECT_EQ(run_cli(with(grant, {"--fingerprint", "00000000"})).rc, 12);
+  EXPECT_EQ(run_cli(with(grant, {"--out", key + "2"})).rc, 2);
+  EXPECT_EQ(run_cli(with(grant, {"--passphrase"})).rc, 2);
+  const auto granted = run_cli(with(grant, {"--fingerprint", print}));
+  ASSERT_EQ(granted.rc, 0) << granted.out;
+  EXPECT_EQ(std::string(granted.last().at("fingerprint").as_string()), print);
+  EXPECT_EQ(run_cli(with(grant, {})).rc, 2) << "once";
+  unsetenv("SLMCONV_PASSPHRASE_FILE");
+  const std::string plain = (base_ / "plain.key").string();
+  ASSERT_EQ(run_cli({"--store", store_, "keys", "request", "auditor", "--out", plain, "--to", request + "2",
+                     "--no-passphrase"})
+                .rc,
+            0);
+  EXPECT_THAT(read_file(plain).value(), HasSubstr("protection none"));
+  EXPECT_EQ(run_cli({"keys", "request", "auditor", "--out", plain + "2", "--to", request + "3"}).rc, 2);
+  EXPECT_EQ(run_cli({"--store", store_, "keys", "request", "admin", "--out", plain + "2", "--to", request + "3"}).rc,
+            2);
+
+  const std::string recovery = (base_ / "recovery.key").string();
+  const auto another =
+      run_cli({"--json", "--store", store_, "--identity", keys_, "keys", "grant", "recovery", "--out", recovery});
+  ASSERT_EQ(another.rc, 0) << another.out;
+  EXPECT_EQ(another.last().at("pending").as_bool(), false);
+  EXPECT_EQ(run_cli({"--store", store_, "store", "verify"}).rc, 0);
+}
+
 TEST_F(StoreCommands, KeysListAndGrant) {
   ASSERT_EQ(run_cli({"init", store_, "--keys", keys_}).rc, 0);
   const auto list = run_cli({"--store", store_, "keys", "list"});

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "collect/proxy_marks.h"
 #include "collect/proxy_recorder.h"
 #include "core/file.h"
+#include "store/collector_files.h"
 
 namespace slm::collect {
 namespace {
@@ -87,6 +89,38 @@ TEST_F(SpoolTest, KeepsCallsSealedOverARestart) {
   EXPECT_TRUE(all(*open()).empty());
 }
 
+// What a backup of the store does: copies while the collector writes open as the calls that were whole by then.
+TEST_F(SpoolTest, ACopyOpensAndMayBeTakenWhileCallsAreWritten) {
+  constexpr int kCalls = 200;
+  const fs::path source = dir_ / "collector" / "00.spool", copy = dir_ / "copy.spool";
+  fs::create_directories(source.parent_path());
+  const auto spool = Spool::open({source, 4 << 20, false}, identity()).value();
+  EXPECT_TRUE(store::waiting_spools(dir_).empty());
+  std::atomic<bool> done = false;
+  std::thread writer([&] {
+    for (int i = 0; i < kCalls; ++i) EXPECT_TRUE(spool->put(call_of(static_cast<uint8_t>(i), 10000)).value());
+    done = true;
+  });
+  const auto copied = [&] {
+    fs::remove(copy);
+    EXPECT_TRUE(store::copy_spool(source, copy).has_value());
+    const auto again = Spool::open({copy, 4 << 20, false}, identity()).value();
+    return all(*again);
+  };
+  size_t before = 0;
+  while (!done) {
+    const auto calls = copied();
+    EXPECT_GE(calls.size(), before);
+    before = calls.size();
+    for (size_t i = 0; i < calls.size(); ++i) EXPECT_EQ(calls[i].id.bytes[0], static_cast<uint8_t>(i));
+  }
+  writer.join();
+  const auto calls = copied();
+  ASSERT_EQ(calls.size(), static_cast<size_t>(kCalls));
+  EXPECT_EQ(calls.back().body, call_of(kCalls - 1, 10000).body);
+  EXPECT_THAT(store::waiting_spools(dir_), ::testing::ElementsAre(source));
+}
+
 TEST_F(SpoolTest, IsBoundedAndTakenAtTheStart) {
   const auto spool = open(4096);
   EXPECT_EQ(fs::file_size(dir_ / "s.spool"), 4096u);
@@ -158,7 +192,7 @@ TEST_F(SpoolTest, ARecorderSpoolsWhileTheStoreFailsAndDrainsWhenItIsBack) {
   options.key_file = key_file_;
   const auto record = [](Recorder& recorder) {
     std::promise<bool> done;
-    recorder.begin([] {});
+    recorder.begin([](bool) {});
     recorder.finish(exchange(), [&](bool ok) { done.set_value(ok); });
     return done.get_future().get();
   };

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "collect/memory_store.h"
+#include "collect/proxy_metrics.h"
 #include "core/file.h"
 #include "support/sockets.h"
 
@@ -334,6 +335,50 @@ TEST_F(ProxyTest, OnStoreFailure) {
     EXPECT_TRUE(proxy_->recorder().admits());
     EXPECT_EQ(stored().size(), 1u);
   }
+}
+
+TEST_F(ProxyTest, ARequestWhoseMarkDoesntReachTheDiskIsntForwardedAsIfItHad) {
+  std::atomic<int> n_requests{0};
+  const TestServer server([&](Socket& socket) {
+    while (!read_request(socket).empty()) {
+      ++n_requests;
+      socket.send(ok(kAnswer));
+    }
+  });
+  std::atomic<bool> disk_fails{true};
+  options_.recorder.durability = Durability::kDurable;
+  options_.recorder.sync_marks = [&]() -> Status {
+    if (disk_fails) return fail(ErrorCode::kIo, "the marks of calls begun can't be written");
+    return {};
+  };
+  const auto ask = [&] {
+    Socket socket = client();
+    socket.send(post("/v1/chat/completions", kAsk, "Connection: close\r\n"));
+    return socket.all();
+  };
+  options_.recorder.on_failure = OnStoreFailure::kClosed;
+  start(server);
+  EXPECT_THAT(ask(), HasSubstr("HTTP/1.1 503"));
+  EXPECT_EQ(n_requests, 0);
+  EXPECT_EQ(proxy_->counts().turned_away, 1);
+  EXPECT_EQ(proxy_->recorder().counts().begun, 0);
+  disk_fails = false;  // the next request finds out
+  EXPECT_THAT(ask(), HasSubstr("canary-answer"));
+  EXPECT_EQ(proxy_->recorder().counts().unmarked, 0);
+  EXPECT_EQ(stored().size(), 1u);
+  proxy_.reset();
+  start();  // nothing that was turned away is reported as lost
+  EXPECT_EQ(proxy_->recorder().counts().lost_before, 0);
+  EXPECT_TRUE(proxy_->drain().has_value());
+  proxy_.reset();
+
+  disk_fails = true;
+  options_.recorder.on_failure = OnStoreFailure::kOpen;
+  start();
+  EXPECT_THAT(ask(), HasSubstr("canary-answer"));
+  EXPECT_EQ(proxy_->recorder().counts().unmarked, 1);
+  EXPECT_EQ(stored().size(), 2u);
+  EXPECT_THAT(prometheus_text(proxy_->counts(), proxy_->recorder()), HasSubstr("slmconv_calls_unmarked_total 1\n"));
 }
 
 TEST_F(ProxyTest, RoutesExclusionsAndSeveralUpstreams) {

@@ -137,6 +137,8 @@ TEST(CutStep, PartsAreDisjointWholeAndAboutEven) {
 // What a process of the tests below trains.
 struct Job {
   int64_t n_steps = 20, batch = 6;
+  double dropout = 0;
+  bool recompute = false;
   int64_t end_at = 0;    // this process ends after so many steps, as if killed
   std::string resume;    // a checkpoint
   std::string settings;  // of its own
@@ -164,19 +166,26 @@ Trained train(const Job& job, Processes* processes) {
   auto decoder = nn::Decoder::random(testing::toy_config(), 9, {at::kFloat, at::kCPU, false}).value();
   nn::LoraConfig lora;
   lora.rank = 4;
+  lora.dropout = job.dropout;
   EXPECT_TRUE(decoder.add_lora(lora, 4, true));
   const int rank = processes == nullptr ? 0 : processes->rank(), n = processes == nullptr ? 1 : processes->size();
   auto examples = counting(25, 11);
   std::vector<uint32_t> sessions(examples.size());
   for (uint32_t i = 0; i < sessions.size(); ++i) sessions[i] = i;
   ShuffledSource source(std::move(examples), std::move(sessions),
-                        {.batch = job.batch, .max_batch_tokens = 40, .seed = 5, .rank = rank, .n_ranks = n});
+                        {.batch = job.batch,
+                         .max_batch_tokens = 40,
+                         .seed = 5,
+                         .share_prefixes = job.dropout == 0,
+                         .rank = rank,
+                         .n_ranks = n});
   TrainOptions options;
   options.schedule = {1e-2, 3, job.n_steps, 0.1};
   options.adamw.weight_decay = 0.1;
   options.validate_every = 5;
   options.identity = "toy";
   options.processes = processes;
+  options.recomputes = [&](const nn::ForestBatch&) { return job.recompute; };
   const auto clock = fixed_clock(0, 10);
   Trainer trainer(decoder, source, options, *clock);
   // One example validates, so that some process has none.
@@ -328,6 +337,8 @@ TEST(ProcessesChild, DISABLED_OneOfThem) {
   Job job;
   if (!variable("SLM_END_AT").empty()) job.end_at = std::stoi(variable("SLM_END_AT"));
   if (!variable("SLM_BATCH").empty()) job.batch = std::stoi(variable("SLM_BATCH"));
+  if (!variable("SLM_DROPOUT").empty()) job.dropout = std::stod(variable("SLM_DROPOUT"));
+  job.recompute = !variable("SLM_RECOMPUTE").empty();
   job.resume = variable("SLM_RESUME");
   job.saved = variable("SLM_SAVED");
   if (const Status same = (*processes)->agree("settings", variable("SLM_SETTINGS")); !same) {
@@ -353,6 +364,42 @@ TEST_F(ProcessesTest, SeveralTrainWhatOneTrains) {
     expect_near(alone, parse(reports[0]));
     EXPECT_EQ(run(n, {{{"SLM_BATCH", std::to_string(batch)}}})[0], reports[0]) << "not the same bits again";
   }
+}
+
+// A mask goes with its example and token, wherever they are computed.
+TEST_F(ProcessesTest, DropoutIsTheSameForAnyNumber) {
+  Job job;
+  const Trained plain = train(job, nullptr);
+  job.dropout = 0.3;
+  const Trained alone = train(job, nullptr);
+  double most = 0;
+  for (size_t i = 0; i < alone.losses.size(); ++i) most = std::max(most, std::abs(alone.losses[i] - plain.losses[i]));
+  EXPECT_GT(most, 1e-3) << "nothing was dropped out";
+  expect_near(alone, parse(run(3, {{{"SLM_DROPOUT", "0.3"}}})[0]));
+}
+
+// One of them has less memory than the other.
+TEST_F(ProcessesTest, WhoComputesLayersAgainMakesNoDifference) {
+  const Variables plain{{"SLM_DROPOUT", "0.3"}}, again{{"SLM_DROPOUT", "0.3"}, {"SLM_RECOMPUTE", "1"}};
+  const auto want = run(2, {plain});
+  ASSERT_EQ(parse(want[0]).losses.size(), 20u);
+  EXPECT_EQ(run(2, {again, plain}), want);
+}
+
+// After the fifth step, which is validated, one of them ends before it takes part in that. Going on starts with it.
+TEST_F(ProcessesTest, OneLostWhileValidatingLeavesACheckpointToo) {
+  const std::string straight = run(2, {{}})[0];
+  const fs::path saved = dir_ / "checkpoint";
+  const auto reports = run(2, {{{"SLM_SAVED", saved.string()}}, {{"SLM_END_AT", "5"}}});
+  const Trained left = parse(reports[0]);
+  EXPECT_EQ(left.error.code, ErrorCode::kIo);
+  EXPECT_EQ(left.losses.size(), 5u);
+  EXPECT_TRUE(left.validation.empty());
+  ASSERT_TRUE(fs::exists(saved));
+  const Trained resumed = parse(run(2, {{{"SLM_RESUME", saved.string()}}})[0]), whole = parse(straight);
+  EXPECT_EQ(resumed.losses, std::vector<double>(whole.losses.begin() + 5, whole.losses.end()));
+  EXPECT_EQ(resumed.validation, whole.validation);
+  for (size_t i = 0; i < whole.values.size(); ++i) EXPECT_TRUE(at::equal(resumed.values[i], whole.values[i])) << i;
 }
 
 TEST_F(ProcessesTest, ALostOneEndsAllAndAnyNumberGoesOn) {

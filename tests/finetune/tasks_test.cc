@@ -9,9 +9,11 @@
 
 #include "call/logprobs.h"
 #include "cluster/cluster.h"
+#include "core/file.h"
 #include "core/random.h"
 #include "model/codec.h"
 #include "model/test_model.h"
+#include "nn/export.h"
 #include "support/fake_store.h"
 
 namespace slm::finetune {
@@ -269,6 +271,61 @@ TEST_F(FinetuneTasks, SeveralAdaptersOverOneBase) {
   ASSERT_EQ(both->size(), 2u);
   EXPECT_FALSE(fs::exists(weights));
   for (const auto& outcome : *both) EXPECT_EQ(outcome.manifest.id, apart[outcome.task]) << outcome.task;
+}
+
+// A budget between what a step takes with its layers computed again and what it takes with all activations held: the
+// plan says so, training does so, and what is trained is the same.
+TEST_F(FinetuneTasks, ABudgetThatActivationsDoNotFitInto) {
+  add_router(0);
+  cluster();
+  // The base again, of more layers than one: that one is on its way back, all is held.
+  std::string config = read_file(base_ / "config.json").value();
+  config.replace(config.find("num_hidden_layers\":1"), 20, "num_hidden_layers\":6");
+  ASSERT_TRUE(write_file_atomic(base_ / "config.json", config));
+  const auto decoder = nn::Decoder::random(nn::read_config(base_).value(), 5, {at::kFloat, at::kCPU, true}).value();
+  ASSERT_TRUE(write_file_atomic(base_ / "model.safetensors", nn::weight_file(decoder, nn::DType::kFloat32).value()));
+  auto s = settings();
+  s.max_steps = 3;
+  std::vector<std::string> lines;
+  const TaskContext context{*store_, *clock_, notes_, [&](const json::object& line) {
+                              if (line.contains("recomputed")) lines.push_back(json::serialize(line));
+                            }};
+  const auto trained = [&]() -> std::string {
+    const auto outcome = finetune_tasks(context, {{}, true}, s);
+    EXPECT_TRUE(outcome) << outcome.error().message;
+    std::string files;
+    for (const auto& entry : fs::recursive_directory_iterator(dir_ / "artifacts/finetune"))
+      if (entry.path().filename().string().find("safetensors") != std::string::npos)
+        files += read_file(entry.path()).value();
+    EXPECT_FALSE(files.empty());
+    fs::remove_all(dir_ / "artifacts/finetune");
+    return files;
+  };
+  const auto ample = plan(s).value().front();
+  EXPECT_EQ(ample.recomputed, 0);
+  EXPECT_EQ(ample.held_bytes, ample.memory_bytes);
+  const std::string want = trained();
+  EXPECT_TRUE(lines.empty());
+  EXPECT_TRUE(notes_.lines.empty());
+
+  s.memory_bytes = ample.held_bytes;
+  EXPECT_EQ(plan(s).value().front().recomputed, 0) << "it fits";
+  s.memory_bytes = ample.held_bytes - 1;
+  const auto tight = plan(s).value().front();
+  EXPECT_GT(tight.recomputed, 0);
+  EXPECT_LE(tight.memory_bytes, s.memory_bytes);
+  EXPECT_EQ(tight.held_bytes, ample.held_bytes);
+  EXPECT_EQ(trained(), want);
+  EXPECT_FALSE(lines.empty());
+  ASSERT_EQ(notes_.lines.size(), 1u);
+  EXPECT_THAT(notes_.lines[0], HasSubstr("layers are computed again on the way back"));
+
+  const size_t n_before = lines.size();
+  s.memory_bytes = 1;
+  EXPECT_EQ(plan(s).value().front().recomputed, 1);
+  EXPECT_EQ(trained(), want);
+  EXPECT_EQ(lines.size(), n_before + 3) << "every step";
+  EXPECT_THAT(notes_.lines.back(), HasSubstr("the budget is 0.00 GB: lower --batch-tokens"));
 }
 
 // The mask begins after the generation prompt and the end of the turn is trained: both can be seen.

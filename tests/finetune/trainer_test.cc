@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 #include "core/progress.h"
 #include "finetune/source.h"
 #include "finetune/toy_source.h"
@@ -190,6 +192,47 @@ TEST_F(TrainerTest, MicroBatchesAddUpToTheWholeBatch) {
   EXPECT_NEAR(x->loss, y->loss, 1e-5);
   const auto va = values(one), vb = values(three);
   for (size_t i = 0; i < va.size(); ++i) EXPECT_LE(relative_norm(va[i], vb[i]), 1e-4);
+}
+
+// Whichever micro-batches are computed again on the way back, all steps are the same.
+TEST_F(TrainerTest, ComputingLayersAgainChangesNoBit) {
+  struct Method {
+    const char* name;
+    bool full;
+    double dropout;
+    bool dora, nf4;
+  };
+  for (const auto& method : {Method{"full", true, 0, false, false}, Method{"lora", false, 0.2, false, false},
+                             Method{"dora", false, 0.2, true, false}, Method{"qlora", false, 0, false, true}})
+    for (const auto compute : {at::kFloat, at::kBFloat16}) {
+      if (compute == at::kBFloat16 && !method.full) continue;
+      SCOPED_TRACE(method.name);
+      const auto train = [&](std::function<bool(const nn::ForestBatch&)> recomputes, std::vector<int64_t>& n) {
+        auto decoder = method.full ? full(compute) : adapted(method.dropout, method.dora, method.nf4);
+        ToySource source(3);
+        auto o = options(8);
+        o.recomputes = std::move(recomputes);
+        TrainHooks hooks;
+        hooks.on_step = [&](const finetune::StepReport& r) { n.push_back(r.n_recomputed); };
+        Trainer trainer(decoder, source, o, *clock);
+        const auto result = trainer.run(hooks);
+        EXPECT_TRUE(result);
+        EXPECT_EQ(result->n_recomputed, std::accumulate(n.begin(), n.end(), int64_t{0}));
+        return std::pair{result->loss, values(decoder)};
+      };
+      std::vector<int64_t> none, all, some;
+      const auto want = train({}, none);
+      const auto again = train([](const nn::ForestBatch&) { return true; }, all);
+      const auto mixed = train([](const nn::ForestBatch& b) { return b.size() % 2 == 0; }, some);
+      EXPECT_EQ(none, std::vector<int64_t>(8, 0));
+      EXPECT_EQ(all, std::vector<int64_t>(8, 3));
+      EXPECT_GT(*std::max_element(some.begin(), some.end()), 0);
+      EXPECT_LT(*std::min_element(some.begin(), some.end()), 3);
+      for (const auto* other : {&again, &mixed}) {
+        EXPECT_EQ(other->first, want.first);
+        expect_equal(other->second, want.second);
+      }
+    }
 }
 
 TEST_F(TrainerTest, StopsEarlyAndPutsTheBestBack) {

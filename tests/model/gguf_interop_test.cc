@@ -100,7 +100,7 @@ void export_with_adapter(const fs::path& dir) {
   for (const auto& format : nn::kGgmlFormats) export_model(dir, format.type);
   const auto weights = text_of(dir / "adapter/adapter_model.safetensors");
   const nn::AdapterFiles adapter{text_of(dir / "adapter/adapter_config.json"), Bytes(weights.begin(), weights.end())};
-  const auto made = nn::write_gguf_adapter(dir, adapter, {nn::GgmlType::kF32, "adapter", {}}, dir / "adapter.gguf");
+  const auto made = export_gguf_adapter(dir, adapter, {nn::GgmlType::kF32, "adapter", {}}, dir / "adapter.gguf");
   ASSERT_TRUE(made) << dir << ": " << made.error().message;
 
   auto engine = nn::Engine::load(dir, {nn::DType::kFloat32, "cpu", 1});

@@ -146,7 +146,7 @@ TEST(Decoder, DropoutIsSeededAndOffWithoutGradients) {
   adapter.config.dropout = 0.3;
   ASSERT_TRUE(decoder.set_lora(adapter.config, adapter.pairs, true));
   const auto batch = reference_batch(reference);
-  const auto loss = [&](uint64_t seed) { return decoder.loss(batch, seed).loss.item<double>(); };
+  const auto loss = [&](uint64_t seed) { return decoder.loss(batch, {.dropout_seed = seed}).loss.item<double>(); };
   EXPECT_EQ(loss(1), loss(1));
   EXPECT_NE(loss(1), loss(2));
   at::NoGradGuard no_grad;

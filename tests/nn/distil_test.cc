@@ -39,7 +39,7 @@ TEST(Distil, LossAndGradientsEqualTorchs) {
         double weight = 0;
         for (const auto& batch : nn::make_forests(sequences, {.max_tokens = 1 << 20, .share_prefixes = shared})) {
           const nn::Distillation from{teacher.scores(batch), {pair.share, pair.temperature, pair.n_common}};
-          const Tensor part = student.loss(batch, 0, &from).loss;
+          const Tensor part = student.loss(batch, {.distil = &from}).loss;
           loss = loss.defined() ? loss + part : part;
           weight += batch.loss_weight();
         }
@@ -90,7 +90,7 @@ TEST(Distil, LossAndGradientsFromLoggedTokensEqualTorchs) {
         size_t n_logged = 0;
         for (const auto& batch : nn::make_forests(sequences, {.max_tokens = 1 << 20, .share_prefixes = shared})) {
           nn::Distillation from{{}, {.share = share}, &batch.logged};
-          const Tensor part = student.loss(batch, 0, &from).loss;
+          const Tensor part = student.loss(batch, {.distil = &from}).loss;
           loss = loss.defined() ? loss + part : part;
           weight += batch.loss_weight();
           n_logged += batch.logged.size();

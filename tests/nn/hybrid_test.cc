@@ -13,8 +13,8 @@ namespace {
 using at::Tensor;
 
 std::vector<std::string> hybrids() {
-  return {"nemotron-h", "nemotron-h-new", "granite-h", "granite-h-new",
-          "lfm2",       "lfm2-new",       "falcon-h1", "falcon-h1-new"};
+  return {"nemotron-h", "nemotron-h-new", "granite-h",     "granite-h-new", "lfm2",
+          "lfm2-new",   "falcon-h1",      "falcon-h1-new", "falcon-h1-norm"};
 }
 fs::path family(const std::string& row) { return fs::path(SLM_SOURCE_DIR) / "tests/data/families" / row; }
 

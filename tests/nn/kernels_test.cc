@@ -175,7 +175,9 @@ TEST_P(KernelTest, LayoutsOfProducts) {
           const auto in_pairs = [&](int64_t row, int64_t column, int64_t n_columns) {
             return static_cast<size_t>(row / pair * n_columns * pair + column * pair + row % pair);
           };
-          if (r < n) EXPECT_EQ(columns.at(in_pairs(i, r, kBlock)), want);
+          if (r < n) {
+            EXPECT_EQ(columns.at(in_pairs(i, r, kBlock)), want);
+          }
           EXPECT_EQ(paired.at(in_pairs(r, i, width)), want);
           EXPECT_EQ(turned.at(static_cast<size_t>(i * n_out + r)),
                     r < n ? packed.at(static_cast<size_t>(r * width + i)) : 0);
@@ -224,7 +226,9 @@ TEST_P(KernelTest, TileSoftmaxAndItsGradient) {
       EXPECT_NEAR(lse[row], most + std::log(total), 1e-5 * (1 + std::abs(most)));
       over([&](size_t b, int32_t i, bool seen, size_t at) {
         near(p.at(at), seen ? std::exp(scores[at] - most) : 0);
-        if (!seen) EXPECT_EQ(p.at(at), 0);
+        if (!seen) {
+          EXPECT_EQ(p.at(at), 0);
+        }
         want[row][b * kBlock + static_cast<size_t>(i)] = seen ? std::exp(scores[at] - most) / total : 0;
       });
       delta[row] = 0.3f * static_cast<float>(r);
@@ -371,8 +375,8 @@ TEST_P(KernelTest, AdamWStep) {
 INSTANTIATE_TEST_SUITE_P(All, KernelTest,
                          ::testing::Values(Case{"base", false}, Case{"base", true}, Case{"avx2", false},
                                            Case{"avx2", true}, Case{"avx512", false}, Case{"avx512", true}),
-                         [](const auto& info) {
-                           return std::string(info.param.isa) + (info.param.bf ? "_bf16" : "_f32");
+                         [](const auto& tested) {
+                           return std::string(tested.param.isa) + (tested.param.bf ? "_bf16" : "_f32");
                          });
 
 TEST(Kernels, UnknownNameIsNull) { EXPECT_EQ(kernels_named("sse9"), nullptr); }

@@ -7,9 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "nn/decoder.h"
+#include "nn/process_memory.h"
 
 namespace slm::nn {
 namespace {
@@ -125,7 +127,8 @@ void train(const Training& t) {
       const auto n = t.same_length ? t.shape.longest : static_cast<int64_t>(most / 2 + most / 2 * prng.uniform());
       sequences.push_back({random_ids(n, prng), static_cast<size_t>(n) * 3 / 4, 0});
     }
-    for (const auto& batch : make_forests(sequences, {})) decoder.loss(batch).loss.backward();
+    for (const auto& batch : make_forests(sequences, {}))
+      decoder.loss(batch, {.recompute = t.shape.recompute}).loss.backward();
     for (const auto& p : decoder.parameters()) p.value.mutable_grad().reset();
   }
 }
@@ -173,6 +176,69 @@ TEST_F(PlanPeak, TrainingFalconH1) {
 }
 TEST_F(PlanPeak, TrainingLfm2) {
   keep_compiled("1"), expect_live({{6144, 256, 8}, DType::kBFloat16, 1, true, 6, Kind::kLfm2});
+}
+
+// What is held beside the layers' inputs is a layer, so that both the count and the plan are far below those of above.
+void expect_less(Training t, double share) {
+  const TrainPlan held = plan_train(model_of(t.kind, t.n_layers), t.dtype, t.shape);
+  t.shape.recompute = true;
+  const TrainPlan again = plan_train(model_of(t.kind, t.n_layers), t.dtype, t.shape);
+  EXPECT_LT(static_cast<double>(again.total_bytes - again.compiled_bytes),
+            share * static_cast<double>(held.total_bytes - held.compiled_bytes));
+  expect_live(t);
+}
+TEST_F(PlanPeak, RecomputingDeepModel) {
+  keep_compiled("1"), expect_less({{2048, 256, 8}, DType::kBFloat16, 1, true, 24}, 0.45);
+}
+TEST_F(PlanPeak, RecomputingWithDropout) {
+  keep_compiled("1"), expect_less({{2048, 128, 8, true}, DType::kBFloat16, 1, true, 16}, 0.5);
+}
+TEST_F(PlanPeak, RecomputingDora) {
+  keep_compiled("1"), expect_less({{2048, 128, 8, false, true}, DType::kBFloat16, 1, true, 16}, 0.6);
+}
+TEST_F(PlanPeak, RecomputingQlora) {
+  keep_compiled("1"), expect_less({{2048, 128, 8, false, false, true}, DType::kBFloat16, 1, true, 16}, 0.5);
+}
+TEST_F(PlanPeak, RecomputingFullWeights) {
+  keep_compiled("1"), expect_less({{4096, 128, 0}, DType::kBFloat16, 1, true, 10}, 0.7);
+}
+TEST_F(PlanPeak, RecomputingNemotronH) {
+  keep_compiled("1"), expect_less({{2048, 256, 8}, DType::kBFloat16, 1, true, 18, Kind::kNemotron}, 0.8);
+}
+
+TEST(Plan, LayersAreComputedAgainOnlyBeyondTheBudget) {
+  const auto config = small_model();
+  const TrainShape shape{6144, 384, 8};
+  const auto held = plan_train(config, DType::kBFloat16, shape);
+  EXPECT_FALSE(plan_within(config, DType::kBFloat16, shape, held.total_bytes).recompute);
+  const auto again = plan_within(config, DType::kBFloat16, shape, held.total_bytes - 1);
+  EXPECT_TRUE(again.recompute);
+  EXPECT_LT(again.total_bytes, held.total_bytes);
+  EXPECT_EQ(plan_within(config, DType::kBFloat16, shape, 0).total_bytes, again.total_bytes) << "doesn't fit either way";
+  EXPECT_FALSE(plan_within(small_model(1), DType::kBFloat16, shape, 0).recompute) << "one layer: nothing to gain";
+  const ExampleShape examples{.longest = 384};
+  EXPECT_FALSE(plan_examples(config, DType::kBFloat16, examples).recompute);
+  EXPECT_EQ(plan_examples(config, DType::kBFloat16, {.longest = 384, .budget_bytes = 1}).total_bytes,
+            again.total_bytes);
+}
+
+// A job's limit may be set at any level above its process.
+TEST(MachineMemory, TheLowestLimitOfItsGroupsCounts) {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::path(::testing::TempDir()) / "groups";
+  fs::create_directories(root / "job/step");
+  const auto set = [](const fs::path& path, const char* text) { std::ofstream(path / "memory.max") << text << "\n"; };
+  set(root / "job/step", "max");
+  EXPECT_EQ(group_limit_bytes(root, "/job/step"), std::numeric_limits<int64_t>::max());
+  set(root / "job", "8000000000");
+  EXPECT_EQ(group_limit_bytes(root, "/job/step"), 8'000'000'000);
+  set(root / "job/step", "5000000000");
+  EXPECT_EQ(group_limit_bytes(root, "/job/step"), 5'000'000'000);
+  set(root, "3000000000");  // a container sees its own limit here
+  EXPECT_EQ(group_limit_bytes(root, "/"), 3'000'000'000);
+  EXPECT_EQ(group_limit_bytes(root / "nowhere", "/job"), std::numeric_limits<int64_t>::max());
+  fs::remove_all(root);
+  EXPECT_GT(machine_memory_bytes(), 100'000'000);
 }
 
 // Steps of many lengths: what is freed is taken again, and compiled products don't pile up.

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 
 #include "core/file.h"
+#include "fault_vfs.h"
 #include "store/commit.h"
 #include "store/keyring.h"
 #include "store/manage.h"
@@ -216,6 +217,67 @@ TEST_F(EraseTest, ByPseudonymAllEpochsOfTheSourceGo) {
   ASSERT_OK(done);
   EXPECT_EQ(done->n_raw, 4);
   EXPECT_EQ(bodies(Role::kCurator, Store::Space::kRaw).size(), 2u);
+}
+
+// Cut off at any write: the store verifies, and the same command finishes it, encapsulations included, which an old
+// copy of log.db could still be opened with.
+TEST_F(EraseTest, CutOffAnywhereTheSameCommandFinishesIt) {
+  const std::string pseudonym = open(Role::kCollector).value()->pseudonym("source", "kept").value();
+  testing::FaultVfs vfs;
+  const auto until_done = [&](const std::function<Status()>& command) {
+    int n_failed = 0, n_cut = 0;
+    for (int writes = 0; writes<2000; writes += n_cut> 0 ? 25 : 1) {
+      vfs.writes_left = writes;
+      const Status done = command();
+      vfs.writes_left = -1;
+      const auto report = verify_store(dir_);
+      EXPECT_TRUE(report) << report.error().message;
+      if (!report) return;
+      n_cut += report->n_left_over > 0;
+      if (done) {
+        EXPECT_GT(n_failed, 3);
+        EXPECT_GT(n_cut, 0) << "never between the two files";
+        EXPECT_EQ(report->n_left_over, 0);
+        return;
+      }
+      // By a pseudonym that no group has any more: what was left is removed, and the command says so.
+      if (done.error().code == ErrorCode::kBadInput) {
+        EXPECT_GT(n_cut, 0);
+        EXPECT_EQ(report->n_left_over, 0);
+        return;
+      }
+      EXPECT_EQ(done.error().code, ErrorCode::kIo) << done.error().message;
+      ++n_failed;
+    }
+    ADD_FAILURE() << "never came through";
+  };
+  const auto erase = [&](const std::string& source) -> Status {
+    SLM_TRY(const EraseResult done, erase_source(dir_, options(source)));
+    EXPECT_TRUE(done.done);
+    return {};
+  };
+  until_done([&] { return erase("gone"); });
+  EXPECT_EQ(Store::info(dir_)->n_raw, 2);
+  EXPECT_EQ(Store::info(dir_)->n_curated, 2);
+  EXPECT_EQ(bodies(Role::kCurator, Store::Space::kRaw).size(), 2u);
+  until_done([&] { return erase(pseudonym); });
+  EXPECT_EQ(Store::info(dir_)->n_raw, 0);
+  EXPECT_EQ(Store::info(dir_)->n_curated, 0);
+
+  ASSERT_OK(
+      append(*open(Role::kCollector).value(), Store::Space::kRaw, {{"new", "{}", "n 1"}, {"other", "{}", "n 2"}}));
+  until_done([&]() -> Status {
+    RetainOptions retain;
+    retain.raw_days = 0;
+    retain.keys = keys_;
+    retain.random = random_.get();
+    retain.clock = clock_.get();
+    SLM_CHECK(retain_store(dir_, retain));
+    return {};
+  });
+  EXPECT_EQ(Store::info(dir_)->n_raw, 0);
+  ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw, {{"new", "{}", "n 3"}}));
+  EXPECT_EQ(bodies(Role::kCurator, Store::Space::kRaw).size(), 1u);
 }
 
 TEST_F(EraseTest, CuratorPlansAndAdminApplies) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/file.h"
@@ -201,6 +202,72 @@ TEST_F(UpkeepTest, AReadThatCannotBeLoggedGivesNothing) {
   vfs.writes_left = -1;
   ASSERT_OK(full->scan(Store::Space::kRaw, with_body(), count));
   EXPECT_EQ(n, 1u);
+}
+
+// Calls that wait in the collector's spools: with the keys of a backup, back at their place, and gone with them.
+TEST_F(UpkeepTest, SpoolsGoWithTheKeysOfABackup) {
+  const fs::path folder = dir_ / "collector";
+  fs::create_directories(folder);
+  std::string spool = "SLMSPOOL";
+  for (const size_t n : {size_t{40}, size_t{3000}, size_t{2} << 20}) {
+    Bytes length;
+    put_u32(length, static_cast<uint32_t>(n));
+    spool += as_text(length);
+    spool += std::string(n, static_cast<char>('a' + n % 7));
+  }
+  spool += std::string(4, '\0');
+  ASSERT_TRUE(write_file_atomic(folder / "03.spool", spool + std::string(1 << 20, '\0')));
+  ASSERT_TRUE(write_file_atomic(folder / "00.spool", "SLMSPOOL" + std::string(4096, '\0')));
+  ASSERT_TRUE(write_file_atomic(folder / "00.marks", "SLMMARK1" + std::string(4088, '\0')));
+  ASSERT_TRUE(write_file_atomic(folder / "04.spool", "something else"));
+  fs::create_symlink(folder / "03.spool", folder / "05.spool");
+  ASSERT_EQ(mkfifo((folder / "06.spool").c_str(), 0600), 0);
+
+  auto then = fixed_clock(clock_->now_ms());
+  BackupOptions options = places(then.get());
+  const auto backup = backup_store(dir_, options);
+  ASSERT_OK(backup);
+  EXPECT_EQ(backup->n_spools, 1);
+  for (const auto& item : fs::recursive_directory_iterator(backup->log))
+    EXPECT_EQ(item.path().string().find("spool"), std::string::npos) << item.path();
+  fs::path copy = backup->keys;
+  copy.replace_extension(".03.spool");
+  EXPECT_EQ(read_file(copy).value(), spool);
+  EXPECT_EQ(fs::status(copy).permissions() & fs::perms::all, fs::perms::owner_read | fs::perms::owner_write);
+  ASSERT_OK(restore_store(base_ / "r", {backup->log, backup->keys}));
+  EXPECT_EQ(read_file(base_ / "r" / "collector" / "03.spool").value(), spool);
+  EXPECT_EQ(std::distance(fs::directory_iterator(base_ / "r" / "collector"), {}), 1);
+  // A cut record, as a collector at work leaves it: what is whole is copied.
+  ASSERT_TRUE(write_file_atomic(folder / "03.spool", spool.substr(0, 12 + 40 + 100)));
+  then = fixed_clock(clock_->now_ms() + 20 * int64_t{86'400'000});
+  options = places(then.get());
+  options.expire_days = 10;
+  const auto next = backup_store(dir_, options);
+  ASSERT_OK(next);
+  EXPECT_EQ(next->n_expired, 1);
+  EXPECT_FALSE(fs::exists(copy)) << "expires with its keys.db";
+  copy = next->keys;
+  copy.replace_extension(".03.spool");
+  EXPECT_EQ(read_file(copy).value(), spool.substr(0, 12 + 40) + std::string(4, '\0'));
+
+  // Compacting leaves them; erasing and merging say that there are calls they didn't see.
+  ASSERT_OK(compact_store(dir_));
+  EXPECT_EQ(read_file(folder / "03.spool").value().size(), 12u + 40 + 100);
+  EXPECT_TRUE(fs::exists(folder / "00.marks"));
+  EraseOptions erase;
+  erase.source = "s";
+  erase.keys = keys_;
+  erase.random = random_.get();
+  erase.clock = clock_.get();
+  const auto erased = erase_source(dir_, erase);
+  ASSERT_OK(erased);
+  EXPECT_EQ(erased->n_spools, 1);
+  ASSERT_OK(make_bundle(dir_, {base_ / "bundle", true, keys_, random_.get(), clock_.get()}));
+  ASSERT_OK(join_store(base_ / "joined", {base_ / "bundle", ""}));
+  const auto merged = merge_store(base_ / "joined", dir_, with());
+  ASSERT_OK(merged);
+  EXPECT_EQ(merged->n_spools, 1);
+  EXPECT_FALSE(fs::exists(base_ / "joined" / "collector"));
 }
 
 // Clocks that jump: nothing but hours and shown times depends on them.

@@ -8,6 +8,8 @@
 
 #include "core/file.h"
 #include "store/keyring.h"
+#include "store/manage.h"
+#include "store/verify.h"
 #include "store_fixture.h"
 
 namespace slm::store {
@@ -410,6 +412,82 @@ TEST_F(VerifyTest, ASealedFileCutShortIsRefused) {
   const std::string seal = Intruder(file("log")).rows("SELECT max(seal) FROM seals")[0][0];
   ASSERT_TRUE(Intruder(file("log")).run("UPDATE seals SET n_frames = 2 WHERE seal = " + seal));
   EXPECT_CODE(open(Role::kTrainer).value()->open_sealed_file(path, "long"), ErrorCode::kIntegrity);
+}
+
+// A long check reads in windows: between two of them the WAL can be emptied, and whatever is done meanwhile is either
+// after what is checked, or learnt.
+TEST_F(VerifyTest, ReadsInWindowsWhileTheStoreIsWorkedOn) {
+  for (int i = 0; i < 6; ++i)
+    ASSERT_OK(append(*open(Role::kCollector).value(), Store::Space::kRaw,
+                     {{"gone", "{}", "gone " + std::to_string(i)}, {"s0", "{}", "stays " + std::to_string(i)}}));
+  const int64_t n_before = Store::info(dir_)->n_batches;
+  int n_windows = 0;
+  const KeyOptions keys{keys_, {}, random_.get(), clock_.get()};
+  const auto report = verify_in_windows(
+      dir_, {}, {.window_ms = 0, .between = [&] {
+                   const Databases db = open_databases(dir_, 1000).value();
+                   {
+                     Databases& files = const_cast<Databases&>(db);
+                     const FileLock lock = FileLock::acquire(lock_path(dir_), 1000).value();
+                     for (Database* each : {&files.log, &files.keys}) {
+                       EXPECT_TRUE(each->checkpoint(true));
+                       EXPECT_TRUE(each->wal_is_empty()) << "a window is open still";
+                     }
+                   }
+                   switch (n_windows++) {
+                     case 8:     // after the checks of pages: what is erased wasn't reached yet
+                     case 13: {  // and here it was
+                       EraseOptions erase;
+                       erase.source = n_windows == 9 ? "gone" : "s1";
+                       erase.keys = keys_;
+                       erase.random = random_.get();
+                       erase.clock = clock_.get();
+                       EXPECT_TRUE(erase_source(dir_, erase));
+                       break;
+                     }
+                     case 9:
+                       EXPECT_TRUE(append(*open(Role::kCollector).value(), Store::Space::kRaw, {{"t", "{}", "later"}}));
+                       EXPECT_TRUE(rotate_keys(dir_, {"all"}, keys));
+                       break;
+                     case 10:
+                       EXPECT_TRUE(compact_store(dir_));
+                       break;
+                     default:
+                       break;
+                   }
+                 }});
+  ASSERT_OK(report);
+  EXPECT_GE(n_windows, n_before);
+  EXPECT_EQ(report->n_batches, n_before);
+  EXPECT_EQ(report->n_orphans, 0);
+  EXPECT_GT(report->n_erased, 2);
+  EXPECT_EQ(report->n_left_over, 0);
+  ASSERT_OK(verify_store(dir_));
+}
+
+TEST_F(VerifyTest, WhatIsChangedBetweenTwoWindowsIsFound) {
+  const fs::path good = base_ / "good";
+  fs::copy(dir_, good, fs::copy_options::recursive);
+  const std::pair<const char*, const char*> kChanges[] = {
+      {"log.db", "DELETE FROM frames WHERE frame = (SELECT max(frame) FROM frames)"},
+      {"log.db", "UPDATE frames SET sealed = zeroblob(length(sealed)) WHERE frame = (SELECT max(frame) FROM frames)"},
+      {"log.db", "UPDATE seals SET enc_hash = zeroblob(32) WHERE seal = (SELECT max(seal) FROM seals)"},
+      {"log.db", "DELETE FROM entries WHERE n = (SELECT max(n) FROM entries)"},
+      {"keys.db", "DELETE FROM encapsulations"},
+  };
+  for (const auto& [file, change] : kChanges) {
+    fs::remove_all(dir_);
+    fs::copy(good, dir_, fs::copy_options::recursive);
+    int n_windows = 0;
+    const char *const name = file, *const sql = change;
+    const auto between = [&] {
+      if (++n_windows == 8) {
+        EXPECT_TRUE(Intruder(dir_ / name).run(sql)) << sql;
+      }
+    };
+    EXPECT_CODE(verify_in_windows(dir_, {}, {.window_ms = 0, .between = between}), ErrorCode::kIntegrity);
+    EXPECT_GE(n_windows, 8) << change;
+  }
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   listen_to(SIGINT);
   listen_to(SIGTERM);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a bound on the size of files is an error like a full disk
   const auto clock = slm::system_clock();
   const auto random = slm::os_random();
   const bool terminal = isatty(STDERR_FILENO) == 1;

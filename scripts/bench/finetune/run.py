@@ -26,19 +26,20 @@ from common import (DATA, FFN, HEAD_DIM, HEADS, KV, LAYERS, PEER, VOCAB, WIDTH, 
 
 HERE = pathlib.Path(__file__).resolve().parent
 RANK = 16
+PRODUCTS_SIDE = "matrix products"
 SETTINGS = {"rank": RANK, "alpha": 32, "rate": 2e-4}
 VERSIONS = ("import torch, transformers, peft; print(f'torch {torch.__version__}, transformers {transformers.__version__}, "
             "peft {peft.__version__}')")
-GEMM_RATE = """
-import sys, time, torch
+PRODUCTS = """
+import json, sys, time, torch
 torch.set_num_threads(int(sys.argv[1])); device = sys.argv[2]
 a, b = (torch.randn(2048, 2048, device=device, dtype=torch.bfloat16) for _ in range(2))
-rates = []
+seconds = []
 for _ in range(25):
     begun = time.perf_counter(); a @ b
     if device == 'cuda': torch.cuda.synchronize()
-    rates.append(2 * 2048 ** 3 / (time.perf_counter() - begun))
-print(sorted(rates)[len(rates) // 2])
+    seconds.append(time.perf_counter() - begun)
+print(json.dumps({'seconds': [sorted(seconds)[len(seconds) // 2]]}))
 """
 TOKENIZE = """
 import json, sys
@@ -123,25 +124,28 @@ def call_tokens(steps):
     return [sum(len(call["ids"]) for call in step["calls"]) for step in steps]
 
 
-def table(title, results, n_tokens, gemm, ours_first):
+def table(title, results, n_tokens, reference):
     """Tokens a second by the calls' tokens, so that a row a conversation counts what it stands for. n_tokens: of each step, of
-    each row by name."""
-    lines = [f"{title}", "", "| | tokens/s | spread | against the default | peak memory | loss |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
+    each row by name. The matrix rate is that of the same run, since it moves by a fifth between runs."""
+    gemm = [2 * 2048 ** 3 / run["seconds"][0] for run in results.pop(PRODUCTS_SIDE)]
+    lines = [f"{title}", "", "| | tokens/s | spread | times | peak memory | loss |", "| --- | ---: | ---: | ---: | ---: | ---: |"]
     rates = {}
     for name, runs in results.items():
         rates[name] = [n_tokens[name][step] / run["seconds"][step] for run in runs for step in range(1, len(run["seconds"]))]
-    reference = statistics.median(rates[ours_first])
+    base = statistics.median(rates[reference])
     for name, runs in results.items():
         rate = statistics.median(rates[name])
         peak = statistics.median(run["peak_bytes"] for run in runs) / 1e9
-        lines.append(f"| {name} | {rate:,.0f} | {min(rates[name]):,.0f}–{max(rates[name]):,.0f} | {rate / reference:.2f}× | "
+        lines.append(f"| {name} | {rate:,.0f} | {min(rates[name]):,.0f}–{max(rates[name]):,.0f} | {rate / base:.2f}× | "
                      f"{peak:.1f} GB | {runs[0]['losses'][-1]:.4f} |")
     notes = []
     for name, runs in results.items():
         if "computed" in runs[0]:
-            shares = [flops(run, step) / run["seconds"][step] / gemm for run in runs for step in range(1, len(run["seconds"]))]
+            shares = [flops(run, step) / run["seconds"][step] / rate for run, rate in zip(runs, gemm)
+                      for step in range(1, len(run["seconds"]))]
             notes.append(f"{name}: {sum(n_tokens[name][1:]) / sum(runs[0]['computed'][1:]):.2f} tokens for one computed, "
                          f"{statistics.median(shares):.0%} of the machine's matrix rate")
+    notes.append("Matrix rate: bfloat16 products at " + ", ".join(f"{rate / 1e9:,.0f}" for rate in gemm) + " GFLOP/s, a figure a run.")
     return lines + [""] + notes + [""]
 
 
@@ -154,8 +158,8 @@ def main():
     works = args.work or ["prompt", "logs"]
     with tempfile.TemporaryDirectory() as temporary:
         model = make_model(pathlib.Path(temporary) / "model")
-        gemm = float(peer_says(GEMM_RATE, args.threads, args.device))
-        out = [f"{machine(args, VERSIONS)}; bfloat16 products at {gemm / 1e9:,.0f} GFLOP/s.", ""]
+        head = [f"{machine(args, VERSIONS)}.", ""]
+        products = [PEER, "-c", PRODUCTS, args.threads, args.device]
 
         def written(name, steps, peer_rows):
             path = pathlib.Path(temporary) / f"{name}.json"
@@ -176,9 +180,11 @@ def main():
                                "… `logits_to_keep`": peer(path, "keep"),
                                "… autocast, `logits_to_keep`": peer(path, "autocast-keep"),
                                "slmconv, nothing shared": ours(path, "alone"),
+                               PRODUCTS_SIDE: products,
                                "slmconv": ours(path, "shared")}, args.runs)
-            out += table("**8 calls, a prompt of 512 tokens in common, completions of 64**", results,
-                         dict.fromkeys(results, call_tokens(steps)), gemm, "transformers + peft, default")
+            told = table("**8 calls, a prompt of 512 tokens in common, completions of 64**", results,
+                         dict.fromkeys(results, call_tokens(steps)), "transformers + peft, default")
+            publish(head + told, "bench-finetune-prompt", args.readme)
         if "logs" in works:
             if (DATA / "agent-logs").is_dir():
                 by_call, by_conversation, at_random = log_work(args.steps)
@@ -186,14 +192,15 @@ def main():
                 results = measure({"transformers + peft, a row a call, autocast, `logits_to_keep`": peer(calls, "autocast-keep"),
                                    "… a row a conversation, default": peer(conversations, "default"),
                                    "… a row a conversation, autocast, `logits_to_keep`": peer(conversations, "autocast-keep"),
+                                   PRODUCTS_SIDE: products,
                                    "slmconv, `--whole-sessions`": ours(calls, "shared"),
                                    "slmconv, calls at random": ours(written("random", at_random, 1), "shared")}, args.runs)
                 n_tokens = {**dict.fromkeys(results, call_tokens(by_call)), "slmconv, calls at random": call_tokens(at_random)}
-                out += table("**Agent sessions (tau-bench airline), as many calls a step as two sessions have**", results, n_tokens,
-                             gemm, "transformers + peft, a row a call, autocast, `logits_to_keep`")
+                told = table("**Agent sessions (tau-bench airline), as many calls a step as two sessions have**", results, n_tokens,
+                             "transformers + peft, a row a call, autocast, `logits_to_keep`")
+                publish(head + told, "bench-finetune-logs", args.readme)
             else:
                 print(f"skipped logs: {DATA} isn't there", file=sys.stderr)
-    publish(out, "bench-finetune", args.readme)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ Summary summarise(const collect::ProxyCounts& proxy, const collect::RecorderCoun
                    {"n_clients_gone", proxy.clients_gone.load()},
                    {"n_begun", recorder.begun.load()},
                    {"n_spooled", recorder.spooled.load()},
+                   {"n_unmarked", recorder.unmarked.load()},
                    {"n_failed", recorder.failed_calls.load()},
                    {"n_partial", recorder.partial.load()},
                    {"n_truncated", recorder.truncated.load()},
@@ -43,6 +44,11 @@ Summary summarise(const collect::ProxyCounts& proxy, const collect::RecorderCoun
                                       proxy.connections.load(), recorder.begun.load(), recorder.stored.load()));
   if (proxy.unrecorded > 0)
     summary.lines.push_back(fmt::format("passed and not recorded: {}", proxy.unrecorded.load()));
+  if (recorder.unmarked > 0)
+    summary.lines.push_back(
+        fmt::format("forwarded without a mark on the disk: {}; a loss of power before their end "
+                    "would have gone unreported",
+                    recorder.unmarked.load()));
   if (durable && recorder.stored > 0) {
     const double mean_ms = static_cast<double>(recorder.commit_us_sum) / 1e3 / static_cast<double>(recorder.stored);
     const double max_ms = static_cast<double>(recorder.commit_us_max) / 1e3;
@@ -57,8 +63,6 @@ Summary summarise(const collect::ProxyCounts& proxy, const collect::RecorderCoun
 }  // namespace
 
 void add_live_flags(CLI::App& sub, LiveFlags& flags) {
-  using collect::Durability;
-  using collect::OnStoreFailure;
   auto& p = flags.proxy;
   const char* const kGroup = "Live capture";
   sub.add_option("--listen", flags.listen, "Record what passes: HOST:PORT of a reverse proxy for --upstream")
@@ -95,17 +99,13 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
       ->allow_extra_args(false)
       ->group(kGroup);
   sub.add_option(
-         "--durability", p.recorder.durability,
+         "--durability", flags.durability,
          "fast: committed at most 100 ms after the answer; durable: the answer's last bytes wait for the commit")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Durability>{{"fast", Durability::kFast}, {"durable", Durability::kDurable}}))
-      ->default_str("fast")
+      ->check(CLI::IsMember({"fast", "durable"}))
       ->group(kGroup);
-  sub.add_option("--on-store-failure", p.recorder.on_failure,
+  sub.add_option("--on-store-failure", flags.on_store_failure,
                  "open: pass and count what is missed; spool: keep calls in a sealed file; closed: turn requests away")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, OnStoreFailure>{
-          {"open", OnStoreFailure::kOpen}, {"spool", OnStoreFailure::kSpool}, {"closed", OnStoreFailure::kClosed}}))
-      ->default_str("open")
+      ->check(CLI::IsMember({"open", "spool", "closed"}))
       ->group(kGroup);
   sub.add_option("--spool-mb", flags.spool_mb, "Size of that file, taken at the start")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
@@ -128,6 +128,8 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
 }
 
 Result<Summary> run_live(Context& context, LiveFlags flags) {
+  using collect::Durability;
+  using collect::OnStoreFailure;
   collect::ProxyOptions options = std::move(flags.proxy);
   SLM_TRY(options.listen, http::parse_address(flags.listen));
   if (!flags.admin.empty()) {
@@ -141,6 +143,10 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
     return fail(ErrorCode::kUsage, "--cert and --key belong together");
   if (!options.client_ca.empty() && options.certificate.empty())
     return fail(ErrorCode::kUsage, "--client-ca needs TLS", "--cert FILE --key FILE");
+  options.recorder.durability = flags.durability == "durable" ? Durability::kDurable : Durability::kFast;
+  options.recorder.on_failure = flags.on_store_failure == "spool"    ? OnStoreFailure::kSpool
+                                : flags.on_store_failure == "closed" ? OnStoreFailure::kClosed
+                                                                     : OnStoreFailure::kOpen;
   options.recorder.spool_bytes = flags.spool_mb << 20;
   options.recorder.max_bytes = flags.memory_mb << 20;
   options.n_threads = context.globals.threads > 0 ? context.globals.threads : 1;
@@ -152,7 +158,7 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
                                          ? store::default_keys_dir(store->opened_info().store_id)
                                          : std::filesystem::path(context.globals.identity);
   options.recorder.key_file = std::filesystem::is_directory(keys) ? keys / "collector.key" : keys;
-  const bool durable = options.recorder.durability == collect::Durability::kDurable;
+  const bool durable = options.recorder.durability == Durability::kDurable;
   SLM_TRY(const auto proxy, collect::Proxy::start(std::move(options), *store));
   context.out->metrics({{"listening_port", proxy->port()}, {"admin_port", proxy->admin_port()}}, true);
   context.out->note(fmt::format("listening at port {}", proxy->port()));

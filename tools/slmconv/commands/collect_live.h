@@ -7,7 +7,7 @@
 namespace slm::cli {
 
 struct LiveFlags {
-  std::string listen, admin;
+  std::string listen, admin, durability = "fast", on_store_failure = "open";
   std::vector<std::string> upstreams;
   collect::ProxyOptions proxy;
   int64_t spool_mb = 256, memory_mb = 256;

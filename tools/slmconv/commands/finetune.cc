@@ -17,6 +17,7 @@ struct Options {
   finetune::TaskSettings settings;
   std::string base, dtype = "auto";
   bool lora = false, qlora = false, dry_run = false;
+  double memory_gb = 0;
   bool own_rate = false;  // --lr was given
   bool own_temperature = false;
   std::string distil, teacher;
@@ -29,11 +30,25 @@ void say_left_out(int64_t n_tasks, Summary& summary) {
         fmt::format("{} task{} left out: no call to train on", n_tasks, n_tasks == 1 ? " was" : "s were"));
 }
 
+// Where memory is short: what is done about it. Empty: it isn't.
+std::string tightness(const finetune::TaskPlan& plan) {
+  const bool fits = plan.memory_bytes <= plan.budget_bytes;
+  if (plan.recomputed == 0 && fits) return {};
+  const auto gb = [](int64_t bytes) { return static_cast<double>(bytes) / 1e9; };
+  std::string out = fmt::format("{}: with all activations held it takes {:.2f} GB, the budget is {:.2f} (--memory-gb)",
+                                plan.task, gb(plan.held_bytes), gb(plan.budget_bytes));
+  if (plan.recomputed > 0)
+    out += fmt::format(": {:.0f} % of the micro-batches compute their layers again on the way back",
+                       100 * plan.recomputed);
+  if (!fits) out += plan.recomputed > 0 ? ", and it doesn't fit even so" : " and can't be lowered so";
+  return fits ? out : out + ": lower --batch-tokens";
+}
+
 Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plans, int n_processes) {
   Summary summary;
   double minutes = 0;
   int64_t n_left_out = 0;
-  std::vector<std::string> masks;
+  std::vector<std::string> masks, tight;
   for (const auto& plan : plans) {
     for (const auto& [reason, n] : plan.dropped) {
       summary.n_in += n;
@@ -59,10 +74,12 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
     if (n_processes > 1) row["processes"] = n_processes;
     if (context.out->is_json()) {
       row["mask"] = plan.mask;
+      row["recomputed"] = std::round(plan.recomputed * 100) / 100;
     } else {
       for (const char* wide : {"valid", "longest", "tok/s"}) row.erase(wide);  // a terminal has 80 columns
       masks.push_back(fmt::format("  {}  {}", plan.task, plan.mask));
     }
+    if (auto line = tightness(plan); !line.empty()) tight.push_back(std::move(line));
     context.out->row(row);
     summary.n_in += plan.n_examples;
     summary.n_out += plan.n_examples;
@@ -71,6 +88,7 @@ Summary show_plans(Context& context, const std::vector<finetune::TaskPlan>& plan
   context.out->end_table();
   summary.extra["minutes"] = minutes;
   say_left_out(n_left_out, summary);
+  summary.lines.insert(summary.lines.end(), tight.begin(), tight.end());
   if (!masks.empty()) {
     summary.lines.emplace_back(
         "an example of each: masked (-) and trained (+) tokens, special ones by name, others counted");
@@ -127,6 +145,7 @@ Result<Summary> run_finetune(Context& context, Options options) {
   options.settings.teacher = options.teacher;
   SLM_TRY(options.settings.dtype, nn::parse_dtype(options.dtype));
   options.settings.threads = context.globals.threads;
+  options.settings.memory_bytes = std::llround(options.memory_gb * 1e9);
   SLM_TRY(const auto place, finetune::process_place([](const char* name) { return std::getenv(name); }));
   std::unique_ptr<finetune::Processes> processes;
   if (place.size > 1) {
@@ -238,6 +257,11 @@ void add_finetune(CLI::App& app, Context& context) {
       ->check(not_negative);
   sub->add_option("--batch-tokens", s.max_batch_tokens, "Tokens of a micro-batch at most")
       ->check(CLI::Range(16, 1 << 24));
+  sub->add_option(
+         "--memory-gb", o->memory_gb,
+         "Memory of a process; where a micro-batch needs more, its layers are computed again on the way back, "
+         "which takes a third more time. 0: nine tenths of this machine's, shared by its processes; any on a GPU")
+      ->check(CLI::Range(0.0, 1e6));
   sub->add_option("--validations", s.n_validations, "Validations spread over a run; 0: none")
       ->check(CLI::Range(0, 10'000));
   sub->add_option("--patience", s.patience, "Validations without a better one before stopping; 0: never stop early")

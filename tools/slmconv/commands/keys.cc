@@ -6,14 +6,30 @@
 #include "commands/store.h"
 #include "crypto/keyfile.h"
 #include "store/manage.h"
+#include "store/requests.h"
 
 namespace slm::cli {
 namespace {
 
 struct GrantFlags {
   std::string role, out, recovery;
-  bool passphrase = false;
+  bool passphrase = false, no_passphrase = false;
+  std::string request, fingerprint;  // of a key made elsewhere
+  std::string to, fleet_of, admin;   // for such a request
 };
+
+constexpr const char* kRoles = "collector, curator, trainer or auditor";
+Result<store::Role> want_role(const std::string& name) {
+  const auto role = store::parse_role(name);
+  if (!role) return fail(ErrorCode::kUsage, fmt::format("no role is called {}", name), kRoles);
+  if (*role == store::Role::kAdmin)
+    return fail(ErrorCode::kUsage, "a fleet has one admin: its key can't be granted", kRoles);
+  return *role;
+}
+
+constexpr const char* kPending =
+    "pending: no key in the admin's folder holds all that this role opens, so the new key can't open it yet; "
+    "who holds it runs `slmconv keys rewrap`";
 
 store::KeyOptions key_options(const Context& context) {
   return {context.globals.identity, {}, context.random, context.clock};
@@ -37,14 +53,86 @@ Result<Summary> run_list(Context& context) {
   return summary;
 }
 
+Result<Summary> run_grant_request(Context& context, const std::string& dir, const GrantFlags& flags, store::Role role) {
+  if (flags.passphrase)
+    return fail(ErrorCode::kUsage, "the private half isn't here: its owner protects it",
+                "slmconv keys grant ROLE --request FILE");
+  SLM_TRY(const auto granted, store::grant_request(dir, {.request_file = flags.request,
+                                                         .role = role,
+                                                         .fingerprint = flags.fingerprint,
+                                                         .admin_keys = context.globals.identity,
+                                                         .random = context.random,
+                                                         .clock = context.clock}));
+  Summary summary;
+  summary.n_in = summary.n_out = 1;
+  summary.changed = true;
+  summary.extra = {{"fingerprint", granted.fingerprint},
+                   {"role", flags.role},
+                   {"request", flags.request},
+                   {"pending", granted.pending}};
+  summary.lines.push_back(fmt::format("{} is a {}'s key now", granted.fingerprint, flags.role));
+  if (flags.fingerprint.empty())
+    context.out->warn(
+        "compare that fingerprint with its owner's: whoever carried the request could have put a key of "
+        "their own in its place (--fingerprint does it before granting)");
+  if (granted.pending) context.out->warn(kPending);
+  return summary;
+}
+
+Result<Summary> run_request(Context& context, const GrantFlags& flags) {
+  SLM_TRY(const store::Role role, want_role(flags.role));
+  if (flags.fleet_of.empty() == context.globals.store.empty())
+    return fail(ErrorCode::kUsage, "for which fleet? either --store or --bundle",
+                "slmconv store bundle --out FILE, where the store is");
+  store::KeyRequest request;
+  request.fleet_of = flags.fleet_of.empty() ? context.globals.store : flags.fleet_of;
+  request.admin_fingerprint = flags.admin;
+  request.role = role;
+  request.key_file = flags.out;
+  request.request_file = flags.to;
+  request.random = context.random;
+  // A key for one's own machine is protected unless its owner says otherwise.
+  if (!flags.no_passphrase) {
+    auto passphrase = crypto::find_passphrase({}, "passphrase for the new key");
+    if (!passphrase) {
+      Error error = std::move(passphrase).error();
+      if (error.code == ErrorCode::kWrongKey)
+        error.hint = "SLMCONV_PASSPHRASE_FILE names a file with it; --no-passphrase leaves the key file unprotected";
+      return fail(std::move(error));
+    }
+    request.passphrase = as_text(passphrase->span());
+  }
+  auto made = store::request_key(request);
+  crypto::cleanse(request.passphrase.data(), request.passphrase.size());
+  if (!made) return fail(std::move(made).error());
+  Summary summary;
+  summary.n_in = summary.n_out = 1;
+  summary.changed = true;
+  summary.extra = {{"fingerprint", made->fingerprint},
+                   {"admin", made->admin_fingerprint},
+                   {"role", flags.role},
+                   {"key", flags.out},
+                   {"request", flags.to}};
+  summary.lines = {
+      fmt::format("{} stays here; the admin, whose fingerprint must be {}, grants {}:", flags.out,
+                  made->admin_fingerprint, flags.to),
+      fmt::format("slmconv --store DIR keys grant {} --request FILE --fingerprint {}", flags.role, made->fingerprint)};
+  return summary;
+}
+
 Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
   SLM_TRY(const std::string dir, want_store(context, context.command));
-  const auto role = store::parse_role(flags.role);
-  if (!role)
-    return fail(ErrorCode::kUsage, fmt::format("no role is called {}", flags.role),
-                "collector, curator, trainer or auditor");
+  // Not one of the roles: it runs no command.
+  const bool recovery = flags.role == "recovery" && flags.request.empty() && flags.recovery.empty();
+  SLM_TRY(const store::Role role, recovery ? Result<store::Role>(store::Role::kTrainer) : want_role(flags.role));
+  if (flags.out.empty() == flags.request.empty())
+    return fail(ErrorCode::kUsage, "grant to which key? either --out for a new one or --request for one made elsewhere",
+                "slmconv keys grant ROLE --out KEYFILE");
+  if (!flags.request.empty()) return run_grant_request(context, dir, flags, role);
+  if (!flags.fingerprint.empty())
+    return fail(ErrorCode::kUsage, "--fingerprint is that of a key made elsewhere", "add --request FILE");
   store::GrantOptions options;
-  options.role = *role;
+  options.role = role;
   options.out = flags.out;
   options.admin_keys = context.globals.identity;
   if (!flags.recovery.empty()) options.more_keys.push_back(flags.recovery);
@@ -55,7 +143,7 @@ Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
     SLM_TRY(passphrase, crypto::find_passphrase({}, "passphrase for the new key"));
     options.passphrase = as_text(passphrase.span());
   }
-  auto granted = store::grant_key(dir, options);
+  auto granted = recovery ? store::grant_recovery(dir, options) : store::grant_key(dir, options);
   crypto::cleanse(options.passphrase.data(), options.passphrase.size());
   if (!granted) return fail(std::move(granted).error());
   Summary summary;
@@ -63,11 +151,8 @@ Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
   summary.changed = true;
   summary.extra = {
       {"fingerprint", granted->fingerprint}, {"role", flags.role}, {"key", flags.out}, {"pending", granted->pending}};
-  summary.lines.push_back(fmt::format("{} is a {}'s key, fingerprint {}", flags.out, flags.role, granted->fingerprint));
-  if (granted->pending)
-    context.out->warn(
-        "pending: no key in the admin's folder holds all that this role opens, so the new key can't open it yet; "
-        "who holds it runs `slmconv keys rewrap`");
+  summary.lines.push_back(fmt::format("{} is a {} key, fingerprint {}", flags.out, flags.role, granted->fingerprint));
+  if (granted->pending) context.out->warn(kPending);
   return summary;
 }
 
@@ -127,10 +212,36 @@ void add_keys(CLI::App& app, Context& context) {
   auto* grant =
       keys->add_subcommand("grant", "Make a further identity; --identity names the admin's key or the folder with it");
   auto flags = std::make_shared<GrantFlags>();
-  grant->add_option("ROLE", flags->role, "collector, curator, trainer or auditor")->required();
-  grant->add_option("--out", flags->out, "Key file to write")->type_name("KEYFILE")->required();
+  grant
+      ->add_option(
+          "ROLE", flags->role,
+          "collector, curator, trainer, auditor; or recovery: a further key to be kept offline, with which the "
+          "one before may be revoked")
+      ->required();
+  grant->add_option("--out", flags->out, "Key file to write")->type_name("KEYFILE");
   grant->add_flag("--passphrase", flags->passphrase, "Protect the new key file (see init)");
+  grant->add_option("--request", flags->request, "Instead of a new key: one made elsewhere, as keys request wrote it")
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
+  grant->add_option("--fingerprint", flags->fingerprint, "What the request's owner read out; 8 digits or more")
+      ->type_name("FINGERPRINT");
   context.on(grant, "keys grant", [&context, flags] { return run_grant(context, *flags); });
+
+  auto* request = keys->add_subcommand(
+      "request", "Make a key here and a request for the admin elsewhere: the private half never travels");
+  auto wanted = std::make_shared<GrantFlags>();
+  request->add_option("ROLE", wanted->role, kRoles)->required();
+  request->add_option("--out", wanted->out, "Key file to write; it stays here")->type_name("KEYFILE")->required();
+  request->add_option("--to", wanted->to, "Request to write, for the admin")->type_name("FILE")->required();
+  request->add_option("--bundle", wanted->fleet_of, "A bundle of the fleet's, where no --store of it is at hand")
+      ->type_name("FILE")
+      ->check(context.input(Context::Input::kFile));
+  request->add_option("--admin", wanted->admin, "Fingerprint that init printed: whose fleet it must be")
+      ->type_name("FINGERPRINT");
+  request->add_flag("--no-passphrase", wanted->no_passphrase,
+                    "Leave the key file unprotected; else the passphrase is asked for, or read from the file that "
+                    "SLMCONV_PASSPHRASE_FILE names");
+  context.on(request, "keys request", [&context, wanted] { return run_request(context, *wanted); });
 
   auto* recover = keys->add_subcommand(
       "recover", "Grant a new key from the offline recovery key, where every key of a role was lost");

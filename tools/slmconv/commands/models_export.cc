@@ -80,8 +80,8 @@ Status write_gguf(const finetune::LoadedAdapter& adapter, const Options& options
                 "slmconv models export TASK --gguf model --out FILE");
   const std::string name = adapter.base.filename().string();
   if (options.gguf == "adapter")
-    return nn::write_gguf_adapter(adapter.base, adapter.files, {type, fmt::format("{} {}", name, options.task), {}},
-                                  file);
+    return model::export_gguf_adapter(adapter.base, adapter.files, {type, fmt::format("{} {}", name, options.task), {}},
+                                      file);
   if (options.gguf == "base") return model::export_gguf(adapter.base, {type, name, {}}, file);
   SLM_CHECK(model::check_gguf(adapter.base));  // before the work of merging
   SLM_CHECK(write_merged(adapter, nn::DType::kFloat32, dir));
@@ -108,7 +108,7 @@ std::string what_was_made(const Options& options, bool model) {
 // Where a file is good for less text than the model.
 Status warn_of_context(const finetune::LoadedAdapter& adapter, Summary& summary) {
   SLM_TRY(const auto config, nn::read_config(adapter.base));
-  SLM_TRY(const auto settings, nn::gguf_settings(config));
+  SLM_TRY(const auto settings, model::gguf_settings_of(config));
   summary.extra["context"] = settings.context;
   if (settings.context < config.max_positions)
     summary.lines.push_back(fmt::format("context {} tokens, one sliding window: llama.cpp's {} has none",

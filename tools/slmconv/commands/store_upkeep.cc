@@ -23,6 +23,13 @@ constexpr const char* kBusy =
     "another process was reading, so the write-ahead log still holds old pages: run `slmconv store compact` once it "
     "ended";
 
+std::string waiting(const std::string& dir, int64_t n_spools) {
+  return fmt::format(
+      "{} spools in {}/collector hold calls that aren't in the store yet: slmconv collect --listen … "
+      "--on-store-failure spool brings them in",
+      n_spools, dir);
+}
+
 // --- erase, retain, compact
 
 struct EraseFlags {
@@ -60,6 +67,10 @@ Result<Summary> run_erase(Context& context, const EraseFlags& flags) {
   if (!flags.plan.empty())
     summary.lines.push_back(fmt::format("the admin goes on: slmconv store erase --apply {}", flags.plan));
   if (done.done) summary.lines.push_back("copies of keys.db made before can still open it until they expire");
+  if (done.n_spools > 0)
+    context.out->warn(fmt::format("{}{}", waiting(dir, done.n_spools),
+                                  "; of an erased source they are dropped then, until then the collector's key opens "
+                                  "them"));
   if (!done.clean) context.out->warn(kBusy);
   return summary;
 }
@@ -107,10 +118,14 @@ Result<Summary> run_backup(Context& context, store::BackupOptions options) {
   Summary summary;
   summary.changed = true;
   summary.extra = {{"log", done.log.string()}, {"keys", done.keys.string()},  {"bytes", done.bytes},
-                   {"n_files", done.n_files},  {"n_expired", done.n_expired}, {"head", done.head}};
+                   {"n_files", done.n_files},  {"n_expired", done.n_expired}, {"n_spools", done.n_spools},
+                   {"head", done.head}};
   summary.lines = {fmt::format("{} and {}: {} bytes, {} sealed files", done.log.string(), done.keys.string(),
                                done.bytes, done.n_files),
                    "key files are in neither: they have a place of their own"};
+  if (done.n_spools > 0)
+    summary.lines.push_back(
+        fmt::format("{} spools of calls that wait for the store, beside the copy of keys.db", done.n_spools));
   if (done.n_expired > 0) summary.lines.push_back(fmt::format("{} older copies of keys.db removed", done.n_expired));
   return summary;
 }
@@ -235,6 +250,7 @@ Result<Summary> run_merge(Context& context, const std::vector<std::string>& othe
     SLM_TRY(const auto done, store::merge_store(dir, other, key_options(context)));
     n_entries += done.n_entries;
     n_refused += done.n_refused;
+    if (done.n_spools > 0) context.out->warn(waiting(other, done.n_spools));
     summary.n_out += done.n_calls;
     summary.changed |= done.n_entries > 0 || done.admin_updated;
     summary.lines.push_back(fmt::format(
