@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -46,6 +47,7 @@ inline void check_lines(const std::string& out) {
 }
 
 inline Ran run_cli(const std::vector<std::string>& args, const std::string& input = {}, bool terminal = false) {
+  std::signal(SIGPIPE, SIG_IGN);  // as the program does
   std::istringstream in(input);
   std::ostringstream out, err;
   const auto clock = system_clock();

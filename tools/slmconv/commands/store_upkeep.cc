@@ -156,7 +156,8 @@ struct AnchorFlags {
 Status send_to(const std::string& command, const std::string& line) {
   FILE* pipe = popen(command.c_str(), "w");
   if (pipe == nullptr) return fail(ErrorCode::kIo, fmt::format("running {} failed", command));
-  const bool written = std::fputs((line + "\n").c_str(), pipe) >= 0;
+  // Flushed here: a command that ends without reading may still end well, and closing wouldn't say so.
+  const bool written = std::fputs((line + "\n").c_str(), pipe) >= 0 && std::fflush(pipe) == 0;
   const int rc = pclose(pipe);
   if (!written || rc != 0) return fail(ErrorCode::kIo, fmt::format("{} didn't take the anchor", command));
   return {};
