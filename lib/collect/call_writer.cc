@@ -40,15 +40,22 @@ Result<std::string> CallWriter::pseudonym(std::string_view kind, std::string_vie
   return names_.emplace(std::move(key), std::move(name)).first->second;
 }
 
-Status CallWriter::add(const dialects::LoggedCall& logged) {
-  const Call& read = logged.call;
-  const std::string content = canonical_text(read.body);
-  SLM_TRY(store::Tag tag, store_.content_tag(content, read.meta.time_ms, 0));
+Result<store::Tag> CallWriter::tag_of(const dialects::LoggedCall& logged) {
+  if (!logged.key.empty()) return store_.content_tag(logged.key, std::nullopt, 0);
+  const std::optional<int64_t> time_ms = logged.call.meta.time_ms;
+  const std::string content = canonical_text(logged.call.body);
+  SLM_TRY(store::Tag tag, store_.content_tag(content, time_ms, 0));
   uint64_t key = 0;
   std::memcpy(&key, tag.data(), sizeof key);
   if (const uint64_t occurrence = occurrences_.count(key); occurrence > 0) {
-    SLM_TRY(tag, store_.content_tag(content, read.meta.time_ms, occurrence));
+    SLM_TRY(tag, store_.content_tag(content, time_ms, occurrence));
   }
+  return tag;
+}
+
+Status CallWriter::add(const dialects::LoggedCall& logged) {
+  const Call& read = logged.call;
+  SLM_TRY(const store::Tag tag, tag_of(logged));
   SLM_TRY(store::NewCall call, new_call(store_, read, tag, [this](std::string_view kind, std::string_view value) {
             return pseudonym(kind, value);
           }));

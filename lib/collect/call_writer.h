@@ -1,7 +1,7 @@
 // Read calls into the store: tag, id, and pseudonyms for what names a person or a session.
 //
-// The tag is made of the call's text and second, so the same call read again is known; equal calls of one input count
-// up and stay apart.
+// The tag is made of what names the call in its log (a span); else of the call's text and second, where equal calls of
+// one input count up and stay apart. Either way the same call read again is known.
 // Errors: what the store returns.
 // Threads: one.
 #pragma once
@@ -42,6 +42,7 @@ class CallWriter {
   CallWriter(store::Store& store, std::unique_ptr<store::Appender> appender)
       : store_(store), appender_(std::move(appender)) {}
 
+  Result<store::Tag> tag_of(const dialects::LoggedCall& logged);
   // A session's calls lie close together in a log: their name is made once.
   Result<std::string> pseudonym(std::string_view kind, std::string_view value);
 

@@ -1,19 +1,10 @@
-// Calls that wait for a store that takes none: a file of fixed size, taken at the start, every call in it sealed by
-// HPKE to the collector's own identity.
+// Calls that wait for a store that takes none.
 //
-// What lies there can be opened with the collector's key, and only with it, until it is in the store: that is the price
-// of surviving a restart, bounded by the file's size. The file: "SLMSPOOL", then per call a length (32 bits), the
-// encapsulation (32 bytes) and the ciphertext; a length of 0 ends it.
-// Errors: kIo (no room, the disk); kIntegrity for what doesn't open, where reading stops.
+// Errors: SealedRecords'; kIntegrity for a record that is no call.
 // Threads: one.
 #pragma once
 
-#include <filesystem>
-#include <functional>
-#include <memory>
-
-#include "core/random.h"
-#include "crypto/keyfile.h"
+#include "collect/sealed_records.h"
 #include "store/store.h"
 
 namespace slm::collect {
@@ -26,26 +17,18 @@ class Spool {
     bool sync = false;  // put() returns when the call is on the disk
   };
   static Result<std::unique_ptr<Spool>> open(Options options, crypto::Identity identity);
-  ~Spool();
-  bool empty() const { return end_ == kHeaderBytes; }
+  bool empty() const { return file_->empty(); }
   // False: no room.
   Result<bool> put(const store::NewCall& call);
-  // Every call, in order. Stops at what doesn't open: n_damaged() says whether.
+  // Every call, in order.
   Status read(const std::function<Status(store::NewCall)>& visit);
-  bool damaged() const { return damaged_; }
-  Status clear();
-  // Whether the file at `path` holds calls.
-  static bool holds_calls(const std::filesystem::path& path);
+  bool damaged() const { return file_->damaged(); }
+  Status clear() { return file_->clear(); }
 
  private:
-  static constexpr int64_t kHeaderBytes = 8;
   Spool() = default;
-  Options options_;
-  crypto::Identity identity_;
-  std::unique_ptr<Random> random_;
-  int fd_ = -1;
-  int64_t end_ = kHeaderBytes;
-  bool damaged_ = false;
+  std::unique_ptr<SealedRecords> file_;
+  bool sync_ = false;
 };
 
 }  // namespace slm::collect

@@ -79,8 +79,8 @@ struct Unfinished {
   }
 };
 
-// What goes with a copy of keys.db: keys-TIME.NN.spool, since who has it and the collector's key can open it, whatever
-// is erased later.
+// What goes with a copy of keys.db: keys-TIME.NN.spool or keys-TIME.NN.a.spool, since who has it and the collector's
+// key can open it, whatever is erased later.
 fs::path spool_beside(const fs::path& keys, const fs::path& spool) {
   return keys.parent_path() / fmt::format("{}.{}", keys.stem().string(), spool.filename().string());
 }
@@ -92,19 +92,15 @@ Status restore_spools(const fs::path& keys_from, const fs::path& folder) {
   int64_t n = 0;
   for (const auto& item : fs::directory_iterator(fs::absolute(keys_from, ec).parent_path(), ec)) {
     const std::string name = item.path().filename().string();
-    if (!name.starts_with(prefix) || !name.ends_with(kSpoolEnding) || !item.is_regular_file(ec) ||
-        name.size() != prefix.size() + 2 + kSpoolEnding.size())
-      continue;
+    if (!name.starts_with(prefix) || !name.ends_with(kSpoolEnding) || !item.is_regular_file(ec)) continue;
+    const size_t n_between = name.size() - prefix.size() - kSpoolEnding.size();
+    if (n_between != std::string_view("NN").size() && n_between != std::string_view("NN.a").size()) continue;
     SLM_CHECK(make_dirs(folder, 0700));
     SLM_CHECK(copy_spool(item.path(), folder / name.substr(prefix.size())));
     ++n;
   }
   if (ec) return fail(ErrorCode::kIo, fmt::format("reading {}: {}", keys_from.parent_path().string(), ec.message()));
-  if (n > 0)
-    log_note(
-        fmt::format("{} spools hold calls that weren't in the store yet: slmconv collect --listen … "
-                    "--on-store-failure spool brings them in",
-                    n));
+  if (n > 0) log_note(fmt::format("{} spools hold calls that weren't in the store yet: {}", n, kSpoolHint));
   return {};
 }
 

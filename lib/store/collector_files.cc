@@ -71,11 +71,12 @@ std::vector<fs::path> waiting_spools(const fs::path& dir) {
   std::error_code ec;
   const fs::path folder = dir / kCollectorFolder;
   if (!fs::is_directory(fs::symlink_status(folder, ec))) return out;
-  for (int i = 0; i < kMostProcesses; ++i) {
-    const fs::path path = folder / fmt::format("{:02}{}", i, kSpoolEnding);
-    const File file = open_plain(path);
-    if (file.fd() >= 0 && is_spool(file.fd()) && length_at(file.fd(), kHeaderBytes) != 0) out.push_back(path);
-  }
+  for (int i = 0; i < kMostProcesses; ++i)
+    for (const char* part : {"", ".a", ".b"}) {
+      const fs::path path = folder / fmt::format("{:02}{}{}", i, part, kSpoolEnding);
+      const File file = open_plain(path);
+      if (file.fd() >= 0 && is_spool(file.fd()) && length_at(file.fd(), kHeaderBytes) != 0) out.push_back(path);
+    }
   return out;
 }
 

@@ -9,8 +9,11 @@
 
 #include "collect/otlp_intake.h"
 #include "core/file.h"
+#include "core/random.h"
+#include "crypto/keyfile.h"
 #include "http/coding.h"
 #include "memory_store.h"
+#include "store/collector_files.h"
 #include "support/sockets.h"
 
 namespace slm::collect {
@@ -180,6 +183,91 @@ TEST_F(Receiver, AFailingStoreEndsIt) {
   EXPECT_EQ(drained.error().code, ErrorCode::kIo);
   EXPECT_EQ(receiver_->report().dropped.at("missed"), 1);
   EXPECT_EQ(receiver_->report().n_turned_away, 1);
+}
+
+class DurableReceiver : public Receiver {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::temp_directory_path() / fmt::format("slmconv-otlp-durable-{}", ::getpid());
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+    const auto random = seeded_random(7);
+    crypto::Identity identity = crypto::generate_identity(*random);
+    identity.role = "collector";
+    identity.admin = std::string(32, 'a');
+    ASSERT_TRUE(crypto::write_key_file(dir_ / "key", identity).has_value());
+    store_.set_dir(dir_);
+  }
+  void TearDown() override {
+    receiver_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  OtlpOptions durable() const {
+    OtlpOptions options;
+    options.durable = true;
+    options.key_file = dir_ / "key";
+    options.spool_bytes = 1 << 20;
+    return options;
+  }
+  void await_cleared() const {
+    for (int i = 0; i < 100 && !store::waiting_spools(dir_).empty(); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  std::filesystem::path dir_;
+};
+
+TEST_F(DurableReceiver, WhatItAcknowledgedIsReadAgainByTheNextOne) {
+  start(durable());
+  store_.fail_adds = true;  // from here as if it had been killed: nothing reaches the store
+  send_all();
+  EXPECT_FALSE(receiver_->drain().has_value());
+  receiver_.reset();
+  EXPECT_EQ(store_.calls.size(), 0U);
+  EXPECT_FALSE(store::waiting_spools(dir_).empty());
+
+  store_.fail_adds = false;
+  start(durable());
+  await_cleared();
+  EXPECT_THAT(store::waiting_spools(dir_), ::testing::IsEmpty()) << "cleared once its calls are stored";
+  EXPECT_EQ(store_.calls.size(), 8U);
+  send_all();  // as an exporter does whose answer got lost
+  ASSERT_TRUE(receiver_->drain().has_value());
+  EXPECT_EQ(store_.calls.size(), 8U);
+  EXPECT_EQ(receiver_->report().dropped.at("already_stored"), 8);
+}
+
+TEST_F(DurableReceiver, EqualCallsOfTwoSpansStayApart) {
+  start(durable());
+  std::string traces = recorded("2.traces.pb");
+  EXPECT_THAT(post("/v1/traces", kProtobuf, traces), StartsWith("HTTP/1.1 200"));
+  // The same text in the same second, as another trace: its id is the first field of 16 bytes.
+  const size_t at = traces.find("\x0a\x10");
+  ASSERT_NE(at, std::string::npos);
+  traces[at + 2] = static_cast<char>(traces[at + 2] ^ 1);
+  EXPECT_THAT(post("/v1/traces", kProtobuf, traces), StartsWith("HTTP/1.1 200"));
+  ASSERT_TRUE(receiver_->drain().has_value());
+  EXPECT_EQ(store_.calls.size(), 2U);
+}
+
+TEST_F(DurableReceiver, AFullJournalTurnsAway) {
+  OtlpOptions options = durable();
+  options.spool_bytes = 16 << 10;
+  start(std::move(options));
+  const std::string traces = recorded("0.traces.pb");
+  int n_taken = 0, n_later = 0;
+  for (int i = 0; i < 60; ++i) {
+    const std::string answer = post("/v1/traces", kProtobuf, traces);
+    n_taken += answer.starts_with("HTTP/1.1 200");
+    n_later += answer.starts_with("HTTP/1.1 503") && answer.find("Retry-After") != std::string::npos;
+  }
+  EXPECT_GT(n_taken, 0);
+  EXPECT_GT(n_later, 0);
+  EXPECT_EQ(n_taken + n_later, 60);
+  EXPECT_THAT(post("/v1/traces", kProtobuf, std::string(5000, 'x')), StartsWith("HTTP/1.1 413"))
+      << "more than one of its files ever holds";
+  ASSERT_TRUE(receiver_->drain().has_value());
+  EXPECT_EQ(receiver_->report().n_turned_away, n_later);
+  EXPECT_THAT(store::waiting_spools(dir_), ::testing::IsEmpty());
 }
 
 TEST_F(Receiver, OffThisMachineNeedsTlsAndAuthentication) {

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "call/call.h"
@@ -21,6 +22,7 @@ namespace slm::dialects {
 struct LoggedCall {
   Call call;
   std::string_view failure;  // "" or why it counts as failed: "error", "refusal", "empty", "length", "no_response"
+  std::string key;           // what names this call and no other, where the format has that: "otlp TRACE SPAN"
 };
 
 class CallSink {

@@ -189,6 +189,7 @@ void OtlpJoiner::emit_oldest(CallSink& sink) {
       meta.session = trace.calls.front().trace_id;
       meta.seq = seq++;
     }
+    read.logged.key = "otlp " + trace.calls.front().trace_id + " " + read.span_id;
     stopped_ = !sink.call(read.logged);
   }
 }

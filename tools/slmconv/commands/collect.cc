@@ -128,6 +128,8 @@ Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
     options.token_file = flags.live.proxy.token_file;
     options.no_hci = flags.import.no_hci;
     options.hold_s = flags.otlp_hold_s;
+    options.durable = flags.live.durability == "durable";
+    options.spool_bytes = flags.live.spool_mb << 20;
     return run_otlp(context, flags.otlp, std::move(options));
   }
   if (!flags.live.listen.empty()) {

@@ -100,14 +100,16 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
       ->group(kGroup);
   sub.add_option(
          "--durability", flags.durability,
-         "fast: committed at most 100 ms after the answer; durable: the answer's last bytes wait for the commit")
+         "fast: committed at most 100 ms after the answer; durable: the answer's last bytes wait for the commit. "
+         "With --otlp: fast holds traces in memory; durable answers when they are on the disk, sealed")
       ->check(CLI::IsMember({"fast", "durable"}))
       ->group(kGroup);
   sub.add_option("--on-store-failure", flags.on_store_failure,
                  "open: pass and count what is missed; spool: keep calls in a sealed file; closed: turn requests away")
       ->check(CLI::IsMember({"open", "spool", "closed"}))
       ->group(kGroup);
-  sub.add_option("--spool-mb", flags.spool_mb, "Size of that file, taken at the start")
+  sub.add_option("--spool-mb", flags.spool_mb,
+                 "Size of that file, and of what --otlp keeps on the disk; taken at the start")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->group(kGroup);
   sub.add_option("--memory-mb", flags.memory_mb, "Bodies being recorded, over all connections")
@@ -125,6 +127,13 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
   sub.add_option("--drain-timeout", p.drain_s, "Seconds that requests under way have to end after SIGTERM or SIGINT")
       ->check(CLI::Range(0.0, 86400.0))
       ->group(kGroup);
+}
+
+std::filesystem::path collector_key_file(const Context& context, const store::Store& store) {
+  const std::filesystem::path keys = context.globals.identity.empty()
+                                         ? store::default_keys_dir(store.opened_info().store_id)
+                                         : std::filesystem::path(context.globals.identity);
+  return std::filesystem::is_directory(keys) ? keys / "collector.key" : keys;
 }
 
 Result<Summary> run_live(Context& context, LiveFlags flags) {
@@ -154,10 +163,7 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
   // A request under way needs a connection to a provider too; most clients' connections are idle.
   options.max_connections = std::max<int64_t>(1, std::min(options.max_connections, files / 4 * 3));
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
-  const std::filesystem::path keys = context.globals.identity.empty()
-                                         ? store::default_keys_dir(store->opened_info().store_id)
-                                         : std::filesystem::path(context.globals.identity);
-  options.recorder.key_file = std::filesystem::is_directory(keys) ? keys / "collector.key" : keys;
+  options.recorder.key_file = collector_key_file(context, *store);
   const bool durable = options.recorder.durability == Durability::kDurable;
   SLM_TRY(const auto proxy, collect::Proxy::start(std::move(options), *store));
   context.out->metrics({{"listening_port", proxy->port()}, {"admin_port", proxy->admin_port()}}, true);

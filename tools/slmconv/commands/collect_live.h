@@ -3,6 +3,7 @@
 
 #include "collect/proxy.h"
 #include "command.h"
+#include "store/store.h"
 
 namespace slm::cli {
 
@@ -13,6 +14,8 @@ struct LiveFlags {
   int64_t spool_mb = 256, memory_mb = 256;
 };
 void add_live_flags(CLI::App& sub, LiveFlags& flags);
+// What a spool is sealed to: --identity, else the store's default folder.
+std::filesystem::path collector_key_file(const Context& context, const store::Store& store);
 // Runs until SIGINT or SIGTERM.
 Result<Summary> run_live(Context& context, LiveFlags flags);
 

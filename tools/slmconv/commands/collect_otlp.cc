@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "commands/collect_live.h"
 #include "commands/store.h"
 
 namespace slm::cli {
@@ -40,6 +41,7 @@ Result<Summary> run_otlp(Context& context, const std::string& listen, collect::O
   options.n_threads = context.globals.threads > 0 ? context.globals.threads : 1;
   http::raise_file_limit();
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
+  options.key_file = collector_key_file(context, *store);
   SLM_TRY(const auto receiver, collect::OtlpReceiver::start(std::move(options), *store));
   context.out->metrics({{"listening_port", receiver->port()}}, true);
   context.out->note(fmt::format("receiving OTLP at port {}: POST /v1/traces, /v1/logs", receiver->port()));

@@ -10,6 +10,7 @@
 
 #include "commands/store.h"
 #include "core/file.h"
+#include "store/collector_files.h"
 #include "store/manage.h"
 
 namespace slm::cli {
@@ -24,10 +25,8 @@ constexpr const char* kBusy =
     "ended";
 
 std::string waiting(const std::string& dir, int64_t n_spools) {
-  return fmt::format(
-      "{} spools in {}/collector hold calls that aren't in the store yet: slmconv collect --listen … "
-      "--on-store-failure spool brings them in",
-      n_spools, dir);
+  return fmt::format("{} spools in {}/{} hold calls that aren't in the store yet: {}", n_spools, dir,
+                     store::kCollectorFolder, store::kSpoolHint);
 }
 
 // --- erase, retain, compact
