@@ -27,6 +27,7 @@ import tempfile
 
 CLOCK = r"""
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -34,11 +35,29 @@ CLOCK = r"""
 int clock_gettime(clockid_t id, struct timespec* out) {
   const int rc = (int)syscall(SYS_clock_gettime, id, out);
   const char* shift = getenv("CLOCK_SHIFT_S");
+  const char* path = getenv("CLOCK_SHIFT_FILE");  /* for a process that runs while the clock jumps */
+  char text[32] = {0};
+  if (rc == 0 && id == CLOCK_REALTIME && path != NULL) {
+    const int fd = open(path, O_RDONLY);
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0) shift = text;
+    if (fd >= 0) close(fd);
+  }
   if (rc == 0 && id == CLOCK_REALTIME && shift != NULL) out->tv_sec += atoll(shift);
   return rc;
 }
 """
 FULL, LOCKED, USAGE = 41, 11, 2
+
+
+def build_clock(folder):
+    """A library that shifts the clock of who loads it first; None without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    shim = folder / "clock.so"
+    (folder / "clock.c").write_text(CLOCK)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, folder / "clock.c"], check=True)
+    return shim
 
 
 class Surroundings:
@@ -190,13 +209,10 @@ class Surroundings:
             self.fail("a lock lost calls")
 
     def clock(self, store):
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler is None:
+        shim = build_clock(self.work)
+        if shim is None:
             self.passed_over.append("clocks: no C compiler")
             return
-        shim = self.work / "clock.so"
-        (self.work / "clock.c").write_text(CLOCK)
-        subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, self.work / "clock.c"], check=True)
         day = 86400
 
         def at(days):
