@@ -265,7 +265,7 @@ class Relay : public std::enable_shared_from_this<Relay> {
       }
       if (!channel) {
         ++core_.counts.upstream_failures;
-        return bad_gateway(*turn, "the upstream can't be reached");
+        return bad_gateway(*turn, "the upstream can't be reached: " + channel.error().message);
       }
       turn->upstream = std::move(*channel);
       connected(turn);
@@ -469,6 +469,9 @@ class Relay : public std::enable_shared_from_this<Relay> {
   void upstream_broke(const TurnPtr& turn, IoEnd end) {
     if (!turn->answered) {
       ++core_.counts.upstream_failures;
+      constexpr std::string_view kTlsAlert = "\x15\x03";
+      if (turn->in.view().starts_with(kTlsAlert))
+        return bad_gateway(*turn, "the upstream speaks TLS: its URL begins with https, not http");
       return bad_gateway(*turn,
                          end == IoEnd::kTimedOut ? "the upstream didn't answer in time" : "the upstream gave no answer",
                          end == IoEnd::kTimedOut ? 504 : 502);

@@ -108,6 +108,11 @@ IoEnd end_of(const error_code& ec, bool timed_out) {
   return IoEnd::kFailed;
 }
 
+bool is_ssl_reason(const error_code& ec, int reason) {
+  return ec.category() == asio::error::get_ssl_category() &&
+         ERR_GET_REASON(static_cast<unsigned long>(ec.value())) == reason;
+}
+
 template <class Stream>
 class StreamChannel : public Channel, public Timed {
  public:
@@ -317,8 +322,11 @@ class DialerImpl final : public Dialer, public std::enable_shared_from_this<Dial
                          fmt::format("{}:{}: its certificate isn't trusted: {}", options_.host, options_.port,
                                      X509_verify_cert_error_string(verified)),
                          "--ca FILE.pem names the authorities to trust"));
-      if (ec.category() == asio::error::get_ssl_category() &&
-          ERR_GET_REASON(static_cast<unsigned long>(ec.value())) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL)
+      if (is_ssl_reason(ec, SSL_R_WRONG_VERSION_NUMBER))
+        return done(fail(ErrorCode::kUsage,
+                         fmt::format("{}:{} answers TLS with something else", options_.host, options_.port),
+                         "http:// instead of https://, if it is on this machine or a network that you trust"));
+      if (is_ssl_reason(ec, SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL))
         return done(fail(ErrorCode::kUsage,
                          fmt::format("{}:{} speaks no HTTP/1.1, only a later version", options_.host, options_.port),
                          "put a gateway that speaks HTTP/1.1 before it"));
@@ -396,10 +404,19 @@ class ListenerImpl final : public Listener, public std::enable_shared_from_this<
     std::shared_ptr<TlsChannel> channel(new TlsChannel(loop, std::move(socket), options_.tls), count_down);
     channel->set_timeout(options_.handshake_s);
     channel->handshake(asio::ssl::stream_base::server, [self = shared_from_this(), this, channel](error_code failed) {
+      if (is_ssl_reason(failed, SSL_R_HTTP_REQUEST)) return tell_tls(channel);
       if (failed) return channel->close();
       channel->set_timeout(0);
       accepted_(channel);
     });
+  }
+
+  // To who spoke HTTP without TLS, in kind.
+  static void tell_tls(const std::shared_ptr<TlsChannel>& channel) {
+    static constexpr std::string_view kText =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 33\r\nConnection: close\r\n\r\n"
+        "this port speaks TLS: use https\r\n";
+    asio::async_write(channel->socket(), asio::buffer(kText), [channel](error_code, size_t) { channel->close(); });
   }
 
   Loops& loops_;

@@ -83,7 +83,7 @@ class Dialer {
   };
   static std::shared_ptr<Dialer> make(Loop& loop, Options options);
   virtual ~Dialer() = default;
-  // Errors: kIo (no such host, refused, timed out), kIntegrity (certificate), kUsage (speaks no HTTP/1.1).
+  // Errors: kIo (no such host, refused, timed out), kIntegrity (certificate), kUsage (speaks no HTTP/1.1, no TLS).
   virtual void dial(Done done) = 0;
 };
 

@@ -9,6 +9,8 @@ namespace slm::http {
 
 namespace {
 
+constexpr std::string_view kTlsHandshake = "\x16\x03";  // how a TLS record begins (RFC 8446 section 5.1)
+
 namespace bh = boost::beast::http;
 using boost::beast::error_code;
 using boost::beast::string_view;
@@ -105,6 +107,7 @@ Result<size_t> MessageParser::feed(std::string_view bytes, std::vector<std::stri
     // Empty lines before a request are passed over (RFC 9112 section 2.2).
     while (is_request && bytes.substr(taken).starts_with("\r\n")) taken += 2;
     const std::string_view rest = bytes.substr(taken);
+    if (is_request && rest.starts_with(kTlsHandshake)) return impl_->refuse({400, "this port speaks no TLS: use http"});
     const size_t from = impl_->searched < 3 ? 0 : impl_->searched - 3;
     const size_t end = rest.find("\r\n\r\n", std::min(from, rest.size()));
     if (end == std::string_view::npos) {

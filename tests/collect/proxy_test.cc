@@ -273,6 +273,30 @@ TEST_F(ProxyTest, NothingIsRetriedAndAProviderThatIsAwayIsA502) {
   EXPECT_TRUE(calls[0].meta.flags.failed);
 }
 
+TEST_F(ProxyTest, AnUpstreamThatSpeaksTheOtherOneIsNamed) {
+  const TestServer tls([](Socket& socket) {
+    read_request(socket);
+    socket.send(std::string("\x15\x03\x01\x00\x02\x02\x16", 7));
+  });
+  start(tls);
+  const Socket asking = client();
+  asking.send(post("/v1/chat/completions", kAsk));
+  EXPECT_THAT(asking.all(), HasSubstr("the upstream speaks TLS: its URL begins with https"));
+
+  const TestServer plain([](Socket& socket) {
+    socket.some();
+    socket.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+  });
+  std::string url = plain.url();
+  ProxyOptions options;
+  options.upstreams.push_back(parse_upstream(url.replace(0, 4, "https")).value());
+  const auto made = Proxy::start(options, store_);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(made.error().message, HasSubstr("answers TLS with something else"));
+  EXPECT_THAT(made.error().hint, HasSubstr("http://"));
+}
+
 TEST_F(ProxyTest, AClientThatLeavesEndsTheProvidersWork) {
   std::atomic<bool> ended{false};
   const TestServer server([&](Socket& socket) {

@@ -161,6 +161,28 @@ TEST_F(NetTest, AServerThatSpeaksOnlyALaterVersionIsToldApart) {
   EXPECT_EQ(refused.error().code, ErrorCode::kUsage);
 }
 
+TEST_F(NetTest, WhoSpeaksTheOtherOneIsTold) {
+  const Certificate ca = make_certificate(dir_, "test-ca", nullptr);
+  const Certificate certificate = make_certificate(dir_, "127.0.0.1", &ca);
+  ServerOptions options;
+  options.listen.tls = tls_server({certificate.certificate_file, certificate.key_file, {}}).value();
+  const auto with_tls = Server::open(loops_, options, echo()).value();
+  const Socket plain = Socket::to(with_tls->port());
+  plain.send(post("hello"));
+  const std::string told = plain.all();
+  EXPECT_TRUE(told.starts_with("HTTP/1.1 400")) << told;
+  EXPECT_TRUE(told.ends_with("\r\n\r\nthis port speaks TLS: use https\r\n")) << told;
+
+  const auto without = Server::open(loops_, {}, echo()).value();
+  const auto answer = ask(without->port(), tls_client({ca.certificate_file, {}, {}}).value());
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code, ErrorCode::kUsage);
+  EXPECT_THAT(answer.error().message, HasSubstr("answers TLS with something else"));
+  const Socket hello = Socket::to(without->port());
+  hello.send(std::string("\x16\x03\x01\x02\x00\x01", 6));
+  EXPECT_THAT(hello.all(), HasSubstr("this port speaks no TLS: use http")) << "before the record is over";
+}
+
 TEST(Url, ReadsUpstreamsAndAddresses) {
   const Url url = parse_url("https://api.example:8443/base/v1/").value();
   EXPECT_TRUE(url.tls);
