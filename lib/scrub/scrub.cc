@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <unordered_set>
 #include <utility>
 
 #include "core/file.h"
 #include "core/hash.h"
 #include "schema/artifacts.h"
+#include "scrub/conversations.h"
 #include "scrub/dedupe.h"
 #include "scrub/fields.h"
 #include "scrub/filter/filter.h"
@@ -53,6 +55,7 @@ class Run {
 
   using RawVisitor = std::function<Status(int64_t index, StoredCall& stored, Call& call)>;
   Status each_raw(std::string_view purpose, const RawVisitor& visit);
+  void name_session(int64_t index, Call& call);
   Scope scope_of(uint32_t session, std::string_view name);
   Status scrub_body(Call& call, uint32_t session, Scrubbed* typed);
   Status decide_one(int64_t index, Call& call);
@@ -67,6 +70,11 @@ class Run {
   Ledger ledger_;
   Dedupe dedupe_;
   Sessions sessions_;
+  // Calls without a session have that of their conversation, found when they are first read.
+  Conversations conversations_;
+  std::vector<uint32_t> first_of_;  // by raw call, where any has no session: the first of its conversation
+  std::vector<CallId> ids_;         // by raw call
+  std::vector<bool> goes_on_;       // by raw call
   std::unordered_set<CallId> curated_;
   std::vector<KnownList> known_;        // by session
   std::optional<KnownValues> at_hand_;  // of the session at hand
@@ -140,6 +148,24 @@ Result<Manifest> Run::plan() {
   return manifest;
 }
 
+// The first call of a conversation names it: by its id, which is also its session's name where nothing goes on.
+void Run::name_session(int64_t index, Call& call) {
+  if (!call.meta.session.empty()) return;
+  constexpr uint32_t kUnread = std::numeric_limits<uint32_t>::max();
+  const auto at = static_cast<size_t>(index);
+  if (first_of_.empty()) {
+    first_of_.assign(static_cast<size_t>(n_raw_), kUnread);
+    ids_.resize(first_of_.size());
+    goes_on_.resize(first_of_.size());
+  }
+  if (first_of_[at] == kUnread) {
+    first_of_[at] = conversations_.add(call, static_cast<uint32_t>(index));
+    ids_[at] = call.meta.id;
+    if (first_of_[at] != at) goes_on_[first_of_[at]] = true;
+  }
+  if (const size_t first = first_of_[at]; goes_on_[first]) call.meta.session = ids_[first].hex();
+}
+
 // Calls that were committed after plan() wait for the next run.
 Status Run::each_raw(std::string_view purpose, const RawVisitor& visit) {
   options_.progress->start(purpose, static_cast<uint64_t>(n_raw_));
@@ -154,6 +180,7 @@ Status Run::each_raw(std::string_view purpose, const RawVisitor& visit) {
     SLM_TRY(call.meta, call_meta_from_json(meta));
     SLM_TRY(call.body, call_body_from_json(body));
     call.meta.id = stored.id;
+    name_session(index, call);
     SLM_CHECK(visit(index, stored, call));
     if (++index % 256 == 0) options_.progress->advance(static_cast<uint64_t>(index));
     return true;

@@ -580,5 +580,61 @@ TEST(Report, ThereAndBackAndRefusesDamage) {
   EXPECT_FALSE(report_from_json(damaged));
 }
 
+// A call as a client sends it on: everything before, the answer, a new message.
+Call next_turn(const Call& before, std::string_view user, std::string_view answer) {
+  Call call = before;
+  call.meta.id = {};
+  call.body.messages.push_back(before.body.choices[0].at("message"));
+  call.body.messages.back().as_object()["refusal"] = nullptr;  // as some libraries send answers back
+  call.body.messages.push_back({{"role", "user"}, {"content", user}});
+  call.body.choices = {{{"message", {{"role", "assistant"}, {"content", answer}}}, {"finish_reason", "stop"}}};
+  return call;
+}
+
+TEST_F(ScrubTest, CallsWithoutASessionAreJoinedByTheirHistory) {
+  options_.keep_duplicates = true;
+  const auto word = [](int i) { return fmt::format("the {} parcel is late and nobody answers", i); };
+  std::vector<Call> turns;
+  for (int i = 0; i < 4; ++i) {
+    turns.push_back(test::make_call("", word(i), fmt::format("Which number, please ({})?", i)));
+    store_.add(turns.back());
+  }
+  turns[1].body.choices[0].at("message").as_object()["tool_calls"] = {
+      {{"id", "c"}, {"type", "function"}, {"function", {{"name", "find"}, {"arguments", "{}"}}}}};
+  std::vector<Call> later;
+  for (int i : {0, 2}) later.push_back(next_turn(turns[static_cast<size_t>(i)], "Number 5.", "Thank you."));
+  for (const Call& call : later) store_.add(call);
+  store_.add(next_turn(later[0], "Anything else?", "No."));
+  // None of these goes on with one of them.
+  Call edited = next_turn(turns[3], "Number 5.", "Thank you.");
+  edited.body.messages[2].as_object()["content"] = "Which name?";
+  store_.add(edited);
+  Call with_tool = next_turn(turns[1], "Number 5.", "Thank you.");  // what was stored had called no tool
+  store_.add(with_tool);
+  Call elsewhere = next_turn(turns[0], "Number 5.", "Thank you.");
+  elsewhere.meta.source = "src_2";
+  store_.add(elsewhere);
+  run();
+  const auto calls = curated();
+  ASSERT_EQ(calls.size(), 10u);
+  const auto session = [&](size_t i) { return calls[i].meta.session; };
+  EXPECT_EQ(session(0), calls[0].meta.id.hex());
+  EXPECT_EQ(session(4), session(0));
+  EXPECT_EQ(session(6), session(0));
+  EXPECT_EQ(session(2), calls[2].meta.id.hex());
+  EXPECT_EQ(session(5), session(2));
+  for (size_t i : {1u, 3u, 7u, 8u, 9u}) EXPECT_EQ(session(i), "") << i;
+  EXPECT_EQ(calls[4].meta.split, calls[0].meta.split);
+  EXPECT_EQ(calls[5].meta.split, calls[2].meta.split);
+
+  // What comes later joins what an earlier run curated, on its side.
+  store_.add(next_turn(later[1], "And now?", "Wait."));
+  run();
+  const auto more = curated();
+  ASSERT_EQ(more.size(), 11u);
+  EXPECT_EQ(more[10].meta.session, session(2));
+  EXPECT_EQ(more[10].meta.split, calls[2].meta.split);
+}
+
 }  // namespace
 }  // namespace slm::scrub
