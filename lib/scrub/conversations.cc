@@ -1,5 +1,7 @@
 #include "scrub/conversations.h"
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "core/hash.h"
 
 namespace slm::scrub {
@@ -32,6 +34,12 @@ bool is_answer(const json::object& message) { return get_string(message, "role")
 
 }  // namespace
 
+// By hash of what a call's successor begins with.
+struct Conversations::Table : boost::unordered_flat_map<uint64_t, uint32_t> {};
+
+Conversations::Conversations() : first_(std::make_unique<Table>()) {}
+Conversations::~Conversations() = default;
+
 uint32_t Conversations::add(const Call& call, uint32_t number) {
   uint32_t first = number;
   Link so_far = sha256(as_bytes(call.meta.source));
@@ -41,12 +49,12 @@ uint32_t Conversations::add(const Call& call, uint32_t number) {
     so_far = link(so_far, answers ? answer_text(message) : canonical_json(value));
     if (!answers) continue;
     // Later ones are longer.
-    if (const auto known = first_.find(get_u64(so_far.data())); known != first_.end()) first = known->second;
+    if (const auto known = first_->find(get_u64(so_far.data())); known != first_->end()) first = known->second;
   }
   for (const json::value& choice : call.body.choices) {
     const auto* message = choice.get_object().if_contains("message");
     if (message == nullptr || !message->is_object()) continue;
-    first_.insert_or_assign(get_u64(link(so_far, answer_text(message->get_object())).data()), first);
+    first_->insert_or_assign(get_u64(link(so_far, answer_text(message->get_object())).data()), first);
   }
   return first;
 }

@@ -7,8 +7,8 @@
 // Units: 16 to 32 bytes a call. Threads: one at a time.
 #pragma once
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstdint>
+#include <memory>
 
 #include "call/call.h"
 
@@ -16,12 +16,15 @@ namespace slm::scrub {
 
 class Conversations {
  public:
+  Conversations();
+  ~Conversations();
   // Calls in the order of the log. `number` is the caller's; the number of the conversation's first call comes back:
   // the call's own when it goes on with none.
   uint32_t add(const Call& call, uint32_t number);
 
  private:
-  boost::unordered_flat_map<uint64_t, uint32_t> first_;  // by hash of what a call's successor begins with
+  struct Table;
+  std::unique_ptr<Table> first_;
 };
 
 }  // namespace slm::scrub

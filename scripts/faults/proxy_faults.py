@@ -258,11 +258,11 @@ def main():
     with tempfile.TemporaryDirectory(prefix="slmconv-proxy-faults-") as folder:
         work = pathlib.Path(folder)
         trial = in_place(args, work, work, ["locked"])
-        shim = build_clock(work)
-        if shim is None:
+        shifted = build_clock(work)
+        if shifted is None:
             passed_over += "; passed over: the clock: no C compiler"
         else:
-            shifted = {"LD_PRELOAD": str(shim), "CLOCK_SHIFT_FILE": str(work / "shift")}
+            shifted["CLOCK_SHIFT_FILE"] = str(work / "shift")
             (work / "shift").write_text(str(400 * DAY_S))
             told = subprocess.run(["date", "+%s"], env={**os.environ, **shifted}, capture_output=True, text=True, check=True).stdout
             if abs(float(told) - time.time() - 400 * DAY_S) > 60:
