@@ -19,6 +19,7 @@
 #include "collect/proxy_spool.h"
 #include "core/log.h"
 #include "core/random.h"
+#include "store/collector_files.h"
 
 namespace slm::collect {
 
@@ -61,7 +62,7 @@ class RecorderImpl final : public Recorder {
       SLM_TRY(auto identity, crypto::read_key_file(options_.key_file, ask));
       SLM_TRY(spool_, Spool::open({marks_->spool_path(), options_.spool_bytes, is_durable()}, std::move(identity)));
       SLM_CHECK(drain_spool());
-    } else if (SealedRecords::holds_records(marks_->spool_path())) {
+    } else if (store::is_waiting_spool(marks_->spool_path())) {
       log_warn(fmt::format("{} holds calls of an earlier run; --on-store-failure spool brings them into the store",
                            marks_->spool_path().string()));
     }

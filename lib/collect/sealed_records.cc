@@ -8,27 +8,17 @@
 #include <cstring>
 
 #include "core/file.h"
+#include "store/collector_files.h"
 
 namespace slm::collect {
 
 namespace {
 
-constexpr char kMagic[] = "SLMSPOOL";
 constexpr size_t kEncBytes = 32;
 
 bool write_all(int fd, ByteSpan bytes, int64_t at) {
   while (!bytes.empty()) {
     const ssize_t n = pwrite(fd, bytes.data(), bytes.size(), at);
-    if (n <= 0) return false;
-    bytes = bytes.subspan(static_cast<size_t>(n));
-    at += n;
-  }
-  return true;
-}
-
-bool read_all(int fd, std::span<uint8_t> bytes, int64_t at) {
-  while (!bytes.empty()) {
-    const ssize_t n = pread(fd, bytes.data(), bytes.size(), at);
     if (n <= 0) return false;
     bytes = bytes.subspan(static_cast<size_t>(n));
     at += n;
@@ -71,9 +61,9 @@ Result<std::unique_ptr<SealedRecords>> SealedRecords::open(Options options,
                 fmt::format("{}: no room for a spool of {} bytes", path.string(), file->options_.max_bytes),
                 "--spool-mb N takes less");
   uint8_t magic[kHeaderBytes] = {};
-  if (!read_all(file->fd_, magic, 0)) return fail(errno_error(path, "reading"));
-  if (std::memcmp(magic, kMagic, kHeaderBytes) != 0) {
-    Bytes head(kMagic, kMagic + kHeaderBytes);
+  if (!store::read_at(file->fd_, magic, 0)) return fail(errno_error(path, "reading"));
+  if (std::memcmp(magic, store::kSpoolMagic.data(), kHeaderBytes) != 0) {
+    Bytes head(store::kSpoolMagic.begin(), store::kSpoolMagic.end());
     put_u32(head, 0);
     if (!write_all(file->fd_, head, 0)) return fail(errno_error(path, "writing"));
     return file;
@@ -115,13 +105,13 @@ Status SealedRecords::read(const std::function<Status(ByteSpan)>& visit) {
   damaged_ = false;
   for (;;) {
     uint8_t length[4];
-    if (!read_all(fd_, length, at)) break;
+    if (!store::read_at(fd_, length, at)) break;
     const uint32_t n = get_u32(length);
     if (n == 0) break;
     damaged_ = true;
     if (n <= kEncBytes || at + 4 + int64_t{n} > options_.max_bytes) break;
     Bytes record(n);
-    if (!read_all(fd_, record, at + 4)) break;
+    if (!store::read_at(fd_, record, at + 4)) break;
     crypto::Encapsulation enc;
     std::copy_n(record.begin(), kEncBytes, enc.begin());
     const auto context =
@@ -148,15 +138,6 @@ Status SealedRecords::clear() {
   SLM_CHECK(sync());
   end_ = kHeaderBytes;
   return {};
-}
-
-bool SealedRecords::holds_records(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  if (fd < 0) return false;
-  uint8_t length[4] = {};
-  const bool some = read_all(fd, length, kHeaderBytes) && get_u32(length) != 0;
-  close(fd);
-  return some;
 }
 
 }  // namespace slm::collect

@@ -3,7 +3,7 @@
 //
 // What lies there can be opened with the collector's key, and only with it, until it is cleared: that is the price of
 // surviving a restart, bounded by the file's size. The file: "SLMSPOOL", then per record a length (32 bits), the
-// encapsulation (32 bytes) and the ciphertext; a length of 0 ends it.
+// encapsulation (32 bytes) and the ciphertext; a length of 0 ends it (store/collector_files.h).
 // Errors: kLocked (`exclusive`, and another process has it); kIo (no room, the disk). What doesn't open ends a reading.
 // Threads: one.
 #pragma once
@@ -36,8 +36,6 @@ class SealedRecords {
   Status read(const std::function<Status(ByteSpan)>& visit);
   bool damaged() const { return damaged_; }
   Status clear();
-  // Whether the file at `path` holds records.
-  static bool holds_records(const std::filesystem::path& path);
 
  private:
   static constexpr int64_t kHeaderBytes = 8;

@@ -17,8 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kMagic[] = "SLMSPOOL";
-constexpr int64_t kHeaderBytes = 8;
+constexpr int64_t kHeaderBytes = kSpoolMagic.size();
 constexpr int kMostProcesses = 64;
 
 class File {
@@ -43,6 +42,19 @@ File open_plain(const fs::path& path) {
   return file;
 }
 
+// Length of the record there; 0 at the end.
+uint32_t length_at(int fd, int64_t at) {
+  uint8_t bytes[4] = {};
+  return read_at(fd, bytes, at) ? get_u32(bytes) : 0;
+}
+
+bool is_spool(int fd) {
+  uint8_t magic[kHeaderBytes] = {};
+  return read_at(fd, magic, 0) && std::memcmp(magic, kSpoolMagic.data(), kHeaderBytes) == 0;
+}
+
+}  // namespace
+
 bool read_at(int fd, std::span<uint8_t> bytes, int64_t at) {
   while (!bytes.empty()) {
     const ssize_t n = pread(fd, bytes.data(), bytes.size(), at);
@@ -53,18 +65,10 @@ bool read_at(int fd, std::span<uint8_t> bytes, int64_t at) {
   return true;
 }
 
-// Length of the record there; 0 at the end.
-uint32_t length_at(int fd, int64_t at) {
-  uint8_t bytes[4] = {};
-  return read_at(fd, bytes, at) ? get_u32(bytes) : 0;
+bool is_waiting_spool(const fs::path& path) {
+  const File file = open_plain(path);
+  return file.fd() >= 0 && is_spool(file.fd()) && length_at(file.fd(), kHeaderBytes) != 0;
 }
-
-bool is_spool(int fd) {
-  uint8_t magic[kHeaderBytes] = {};
-  return read_at(fd, magic, 0) && std::memcmp(magic, kMagic, kHeaderBytes) == 0;
-}
-
-}  // namespace
 
 std::vector<fs::path> waiting_spools(const fs::path& dir) {
   std::vector<fs::path> out;
@@ -74,8 +78,7 @@ std::vector<fs::path> waiting_spools(const fs::path& dir) {
   for (int i = 0; i < kMostProcesses; ++i)
     for (const char* part : {"", ".a", ".b"}) {
       const fs::path path = folder / fmt::format("{:02}{}{}", i, part, kSpoolEnding);
-      const File file = open_plain(path);
-      if (file.fd() >= 0 && is_spool(file.fd()) && length_at(file.fd(), kHeaderBytes) != 0) out.push_back(path);
+      if (is_waiting_spool(path)) out.push_back(path);
     }
   return out;
 }
@@ -95,7 +98,7 @@ Status copy_spool(const fs::path& from, const fs::path& to) {
     return {};
   };
   const int64_t n_bytes = lseek(source.fd(), 0, SEEK_END);
-  SLM_CHECK(put(as_bytes(std::string_view(kMagic, kHeaderBytes))));
+  SLM_CHECK(put(as_bytes(kSpoolMagic)));
   Bytes part;
   for (int64_t at = kHeaderBytes;;) {
     const int64_t n = length_at(source.fd(), at);

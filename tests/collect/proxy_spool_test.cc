@@ -74,7 +74,7 @@ TEST_F(SpoolTest, KeepsCallsSealedOverARestart) {
     EXPECT_TRUE(spool->empty());
     for (uint8_t i = 0; i < 5; ++i) EXPECT_TRUE(spool->put(call_of(i)).value());
   }
-  EXPECT_TRUE(SealedRecords::holds_records(dir_ / "s.spool"));
+  EXPECT_TRUE(store::is_waiting_spool(dir_ / "s.spool"));
   EXPECT_THAT(read_file(dir_ / "s.spool").value(), Not(HasSubstr("canary")));
   const auto spool = open();
   const auto calls = all(*spool);
@@ -85,7 +85,7 @@ TEST_F(SpoolTest, KeepsCallsSealedOverARestart) {
   EXPECT_TRUE(spool->put(call_of(9)).value());
   EXPECT_EQ(all(*spool).size(), 6u);
   ASSERT_TRUE(spool->clear().has_value());
-  EXPECT_FALSE(SealedRecords::holds_records(dir_ / "s.spool"));
+  EXPECT_FALSE(store::is_waiting_spool(dir_ / "s.spool"));
   EXPECT_TRUE(all(*open()).empty());
 }
 
@@ -209,7 +209,7 @@ TEST_F(SpoolTest, ARecorderSpoolsWhileTheStoreFailsAndDrainsWhenItIsBack) {
     (void)recorder->stop();
     EXPECT_EQ(recorder->counts().missed, 0);
   }
-  EXPECT_TRUE(SealedRecords::holds_records(dir_ / "collector" / "00.spool"));
+  EXPECT_TRUE(store::is_waiting_spool(dir_ / "collector" / "00.spool"));
   store.fail_adds = false;
   const auto recorder = Recorder::start(store, options).value();
   EXPECT_EQ(store.n_committed(), 4) << "what an earlier run spooled";
