@@ -98,10 +98,9 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
       ->type_name("/PREFIX")
       ->allow_extra_args(false)
       ->group(kGroup);
-  sub.add_option(
-         "--durability", flags.durability,
-         "fast: committed at most 100 ms after the answer; durable: the answer's last bytes wait for the commit. "
-         "With --otlp: fast holds traces in memory; durable answers when they are on the disk, sealed")
+  sub.add_option("--durability", flags.durability,
+                 "fast: committed at most 100 ms after the answer (--otlp: later); durable: the answer waits until it "
+                 "is on disk")
       ->check(CLI::IsMember({"fast", "durable"}))
       ->group(kGroup);
   sub.add_option("--on-store-failure", flags.on_store_failure,
