@@ -197,10 +197,12 @@ class Relay : public std::enable_shared_from_this<Relay> {
     const TurnPtr kept = turn_;
     if (!wants_record(turn, head, sent.target)) return connect(kept);
     if (!core_.recorder.admits()) return turn_away();
-    const bool now = core_.recorder.begin([self = shared_from_this(), this, kept](bool may) {
-      home_.loop.post([self, this, kept, may] {
-        if (turn_ != kept) return;  // the client is gone: what came of the call is with the recorder
-        if (may) return connect(kept);
+    // The recorder lets go of it on a thread of its own.
+    auto held = http::held_for(home_.loop, shared_from_this(), kept);
+    const bool now = core_.recorder.begin([held = std::move(held), this, asked = kept.get()](bool may) {
+      home_.loop.post([held, this, asked, may] {
+        if (turn_.get() != asked) return;  // the client is gone: what came of the call is with the recorder
+        if (may) return connect(TurnPtr(turn_));
         core_.recorder.take_back();
         turn_away();
       });
@@ -439,11 +441,12 @@ class Relay : public std::enable_shared_from_this<Relay> {
   // The last bytes wait until the call is in the store.
   void commit_then_write(const TurnPtr& turn) {
     turn->upstream->set_timeout(0);
-    hand_over(*turn, [self = shared_from_this(), this, turn](bool committed) {
-      home_.loop.post([self, this, turn, committed] {
-        if (turn_ != turn) return;
-        if (committed) return write_client(turn);
-        fail_turn(*turn, "store");
+    auto held = http::held_for(home_.loop, shared_from_this(), turn);
+    hand_over(*turn, [held = std::move(held), this, asked = turn.get()](bool committed) {
+      home_.loop.post([held, this, asked, committed] {
+        if (turn_.get() != asked) return;
+        if (committed) return write_client(TurnPtr(turn_));
+        fail_turn(*asked, "store");
         client_->abort();
       });
     });

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include "http/tls.h"
 #include "http/url.h"
@@ -30,6 +31,15 @@ class Loop {
   virtual void after(double seconds, std::function<void()> work) = 0;
   virtual boost::asio::io_context& io() = 0;
 };
+
+// What belongs to a loop, held by who may let go of it on a thread of its own: its last reference ends on the loop.
+// Requires: let go of before the loop is destroyed.
+template <class... T>
+std::shared_ptr<void> held_for(Loop& loop, std::shared_ptr<T>... held) {
+  auto all = std::make_shared<std::tuple<std::shared_ptr<T>...>>(std::move(held)...);
+  void* const place = all.get();
+  return {place, [&loop, all = std::move(all)](void*) mutable { loop.post([all = std::move(all)] {}); }};
+}
 
 // n threads, one loop each. stop() or the destructor ends them; what was posted and not yet run is dropped.
 class Loops {

@@ -83,8 +83,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     is_head_ = parser_.head().method == "HEAD";
     Request request{std::move(parser_.head()), std::exchange(body_, {}), channel_->peer_name()};
     parser_ = new_parser();
-    shared_->handler(std::move(request), [self = shared_from_this(), this](Response response) {
-      channel_->loop().post([self, this, response = std::move(response)] { send(response); });
+    Loop& loop = channel_->loop();
+    shared_->handler(std::move(request), [held = held_for(loop, shared_from_this()), this, &loop](Response response) {
+      loop.post([held, this, response = std::move(response)] { send(response); });
     });
   }
 
