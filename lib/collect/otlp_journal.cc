@@ -40,7 +40,7 @@ Result<std::unique_ptr<OtlpJournal>> OtlpJournal::open(const std::filesystem::pa
     Status opened;
     for (int f = 0; f < 2 && opened; ++f) {
       const auto path = folder / fmt::format("{:02}.{}.spool", i, f == 0 ? 'a' : 'b');
-      auto records = SealedRecords::open({path, max_bytes / 2, kInfo, true}, shared);
+      auto records = SealedRecords::open({path, max_bytes / 2, kInfo, false, true}, shared);
       if (records)
         journal->files_[static_cast<size_t>(f)].records = std::move(*records);
       else

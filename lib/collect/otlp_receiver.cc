@@ -160,9 +160,11 @@ class Receiver final : public OtlpReceiver, public dialects::CallSink {
     SLM_TRY(auto identity, crypto::read_key_file(options_.key_file, ask));
     SLM_TRY(journal_, OtlpJournal::open(store_.dir() / store::kCollectorFolder, options_.spool_bytes, hold_ms(),
                                         std::move(identity)));
-    SLM_CHECK(journal_->replay(steady_ms(), [this](const OtlpRequest& request) {
+    // One moment for all: the journal holds them until traces of that moment are stored.
+    const int64_t now_ms = steady_ms();
+    SLM_CHECK(journal_->replay(now_ms, [this, now_ms](const OtlpRequest& request) {
       otel::Batch batch;
-      if (read_otlp(request, batch).status == 200) take(std::move(batch), steady_ms());
+      if (read_otlp(request, batch).status == 200) take(std::move(batch), now_ms);
     }));
     keeper_ = std::thread([this] { keep(); });
     return {};

@@ -31,17 +31,12 @@ bool decode(ByteSpan from, store::NewCall& call) {
 
 Result<std::unique_ptr<Spool>> Spool::open(Options options, crypto::Identity identity) {
   std::unique_ptr<Spool> spool(new Spool);
-  spool->sync_ = options.sync;
-  SLM_TRY(spool->file_, SealedRecords::open({options.path, options.max_bytes, std::string(kInfo)},
+  SLM_TRY(spool->file_, SealedRecords::open({options.path, options.max_bytes, std::string(kInfo), options.sync},
                                             std::make_shared<const crypto::Identity>(std::move(identity))));
   return spool;
 }
 
-Result<bool> Spool::put(const store::NewCall& call) {
-  SLM_TRY(const bool fits, file_->put(encode(call)));
-  if (fits && sync_) SLM_CHECK(file_->sync());
-  return fits;
-}
+Result<bool> Spool::put(const store::NewCall& call) { return file_->put(encode(call)); }
 
 Status Spool::read(const std::function<Status(store::NewCall)>& visit) {
   return file_->read([&](ByteSpan record) -> Status {

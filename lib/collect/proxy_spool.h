@@ -28,7 +28,6 @@ class Spool {
  private:
   Spool() = default;
   std::unique_ptr<SealedRecords> file_;
-  bool sync_ = false;
 };
 
 }  // namespace slm::collect

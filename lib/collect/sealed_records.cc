@@ -91,6 +91,7 @@ Result<bool> SealedRecords::put(ByteSpan plain) {
   if (end_ + n + 4 > options_.max_bytes) return false;
   put_u32(record, 0);
   if (!write_all(fd_, record, end_)) return fail(errno_error(options_.path, "writing"));
+  if (options_.sync) SLM_CHECK(sync());
   end_ += n;
   return true;
 }

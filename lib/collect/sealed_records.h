@@ -24,12 +24,13 @@ class SealedRecords {
     std::filesystem::path path;
     int64_t max_bytes = 0;
     std::string info;        // what the records are: part of what is sealed
+    bool sync = false;       // put() returns when the record is on the disk; one that isn't was never put
     bool exclusive = false;  // flock, as long as it is open
   };
   static Result<std::unique_ptr<SealedRecords>> open(Options options, std::shared_ptr<const crypto::Identity> identity);
   ~SealedRecords();
   bool empty() const { return end_ == kHeaderBytes; }
-  // False: no room. Not on the disk before sync().
+  // False: no room. Without `sync` it is on the disk after sync().
   Result<bool> put(ByteSpan record);
   Status sync();
   // Every record, in order. Stops at what doesn't open: damaged() says whether, and what lies behind is written over.

@@ -11,15 +11,15 @@ import argparse
 import collections
 import http.client
 import json
-import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+import live
 
 N_CLIENTS, HOLD_S = 4, 0.4
 
@@ -98,26 +98,11 @@ def main():
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
-        os.environ["XDG_STATE_HOME"] = str(work / "state")
-        os.environ.pop("SLMCONV_STORE", None)
-        os.environ.pop("SLMCONV_IDENTITY", None)
-        common = [args.slmconv, "--json", "--store", str(work / "store"), "--identity", str(work / "keys")]
-        subprocess.run([args.slmconv, "init", str(work / "store"), "--keys", str(work / "keys")], check=True, stdout=subprocess.DEVNULL)
-
-        def start():
-            receiver = subprocess.Popen(common + ["collect", "--otlp", "127.0.0.1:0", "--durability", "durable", "--spool-mb", "8",
-                                                  "--otlp-hold", str(HOLD_S)], stdout=subprocess.PIPE, text=True)
-            for line in receiver.stdout:
-                message = json.loads(line)
-                if "listening_port" in message:
-                    return receiver, message["listening_port"]
-                if message.get("message_type") == "summary":
-                    sys.exit(f"the receiver didn't start: {line}")
-            sys.exit("the receiver didn't start")
-
+        common = live.new_store(args.slmconv, work)
+        command = [*common, "collect", "--otlp", "127.0.0.1:0", "--durability", "durable", "--spool-mb", "8", "--otlp-hold", str(HOLD_S)]
         clients = Clients()
         for kill in range(args.kills):
-            receiver, port = start()
+            receiver, port = live.start(command)
             threads = [threading.Thread(target=clients.run, args=(port, kill * N_CLIENTS + i)) for i in range(N_CLIENTS)]
             for thread in threads:
                 thread.start()
@@ -126,16 +111,8 @@ def main():
             receiver.wait()
             for thread in threads:
                 thread.join()
-        receiver, _ = start()
-        receiver.send_signal(signal.SIGTERM)
-        receiver.communicate()
-        if receiver.returncode != 0:
-            sys.exit(f"the receiver ended with {receiver.returncode} after SIGTERM")
-        verified = subprocess.run(common + ["store", "verify"], capture_output=True, text=True)
-        if verified.returncode != 0:
-            sys.exit(f"store verify: {verified.returncode}: {verified.stdout[-400:]}")
-        stored = subprocess.run([args.load, "stored", str(work / "store"), str(work / "keys")], capture_output=True, text=True, check=True)
-        stored = collections.Counter(stored.stdout.splitlines())
+        live.end(live.start(command)[0], common)
+        stored = collections.Counter(live.stored(args.load, work).splitlines())
         lost, twice = clients.acked - stored, stored - clients.sent
         print(f"{args.kills} kills: {clients.acked.total()} calls acknowledged ({clients.acked['the same for all']} equal ones), "
               f"{stored.total()} stored, {lost.total()} acknowledged and lost, {twice.total()} stored twice")
