@@ -32,8 +32,8 @@ import threading
 import time
 
 STEM = "Q" + secrets.token_hex(9)  # 19 characters: base64 at any place holds 24 of its own
-PHONE = "+49 30 9" + "".join(secrets.choice("123456789") for _ in range(9))
-NUMBER = re.sub(r"\D", "", PHONE)
+NUMBER = "9" + "".join(secrets.choice("123456789") for _ in range(9))  # no coding of its spaces and signs matters
+PHONE = "+49 30 " + NUMBER
 
 
 def plant(what):
@@ -42,8 +42,8 @@ def plant(what):
 
 def codings(text):
     """Names and bytes. What can't be told from the text's surroundings is cut off: base64 by place, at both ends."""
-    raw = text.encode()
-    out = {"plain": raw, "reversed": raw[::-1], "UTF-16": text.encode("utf-16-le"), "hexadecimal": raw.hex().encode(),
+    raw = text if isinstance(text, bytes) else text.encode()
+    out = {"plain": raw, "reversed": raw[::-1], "UTF-16": bytes(raw[i // 2] if i % 2 == 0 else 0 for i in range(2 * len(raw))), "hexadecimal": raw.hex().encode(),
            "HEXADECIMAL": raw.hex().upper().encode()}
     for place in range(3):
         coded = base64.b64encode(b"\0" * place + raw + b"\0\0")
@@ -58,7 +58,7 @@ class Search:
         self.root, self.seen, self.patterns = root, {}, {}
         self.n_files = self.n_bytes = 0
         self.lock = threading.Lock()
-        for kind, text in (("planted text", STEM), ("telephone number", PHONE), ("telephone number's digits", NUMBER)):
+        for kind, text in (("planted text", STEM), ("planted text in small letters", STEM.lower()), ("telephone number", NUMBER)):
             self.add(kind, text)
 
     def add(self, kind, text):
@@ -74,9 +74,9 @@ class Search:
             for half in (raw[:32], raw[32:64]):
                 if len(half) == 32:
                     kind = f"private key of {path.stem}"
-                    self.patterns.setdefault(half, (kind, "bytes"))
-                    self.patterns.setdefault(half.hex().encode(), (kind, "hexadecimal"))
-                    self.patterns.setdefault(base64.b64encode(half)[:40], (kind, "base64"))
+                    for coding, pattern in codings(half).items():
+                        self.patterns.setdefault(pattern, (kind, coding))
+        self.seen.clear()  # what was searched before may hold these
 
     def found_in(self, data):
         return [name for pattern, name in self.patterns.items() if pattern in data]
@@ -126,7 +126,7 @@ class Search:
             if name not in self.found_in((folder / "try").read_bytes()):
                 sys.exit(f"the search itself misses {name}")
         for place in range(3):  # and as a file would have it, at any place
-            for text in (STEM, PHONE, NUMBER):
+            for text in (STEM, NUMBER):
                 if not self.found_in(base64.b64encode(os.urandom(99 + place) + text.encode() + os.urandom(50))):
                     sys.exit("the search itself misses base64")
 
@@ -183,6 +183,12 @@ def write_logs(folder):
     (folder / "transcript.jsonl").write_text(json.dumps({
         "timestamp": 1772438620, "session_id": plant("session"), "client_id": plant("source0"), "path": "/v1/chat/completions?api_key=" + plant("query"),
         "headers": {"authorization": plant("bearer")}, "request": chat_request(50, True), "response": "".join(chat_stream(50))}) + "\n")
+    (folder / "anthropic.jsonl").write_text(json.dumps({
+        "session_id": plant("session"), "client_id": plant("source0"), "request": {
+            "model": "c", "max_tokens": 9, "system": plant("system"), "metadata": {"user_id": plant("user")}, "messages": [
+                {"role": "user", "content": [{"type": "text", "text": plant("message") + " a"}]}]},
+        "response": {"id": "m", "type": "message", "role": "assistant", "model": "c", "stop_reason": "end_turn",
+                     "content": [{"type": "text", "text": plant("answer")}], "usage": {"input_tokens": 1, "output_tokens": 1}}}) + "\n")
     (folder / "spans.jsonl").write_text("\n".join(json.dumps(span_batch(i)) for i in range(5)))
     # Nothing of what can't be read may be repeated in a message.
     (folder / "bad.jsonl").write_text("\n".join([
@@ -361,7 +367,7 @@ def whole_life(run, load):
     run.search.add_private_keys(keys)
     run.search.try_it(run.inputs)
     write_logs(run.inputs)
-    logs = [run.inputs / name for name in ("chat.jsonl", "chat.jsonl.gz", "transcript.jsonl", "spans.jsonl")]
+    logs = [run.inputs / name for name in ("chat.jsonl", "chat.jsonl.gz", "transcript.jsonl", "anthropic.jsonl", "spans.jsonl")]
     run.call("collect", "--dry-run", *logs, plain=True)
     run.call(*use, "collect", *logs, "--batch-calls", 7)
     run.call(*use, "collect", run.inputs / "bad.jsonl", "--max-skipped", 1)
@@ -369,17 +375,19 @@ def whole_life(run, load):
     live(run, use)
     run.call(*use, "scrub", "--keep-duplicates")
 
-    # Whether all that was there to be found.
-    read = subprocess.run([load, "stored", store, keys], capture_output=True, text=True, check=True, env=run.env).stdout
+    # Whether all of it was there to be found.
+    read = subprocess.run([load, "bodies", store, keys], capture_output=True, text=True, check=True, env=run.env).stdout
     n_stored = len(read.splitlines())
-    for text, n in ((plant("system"), 70), (plant("message"), 25)):
-        if read.count(text) < n:
-            sys.exit(f"only {read.count(text)} of at least {n} calls were stored with their text")
+    for text, n in ((plant("message"), 90), (plant("system"), 70), (plant("answer"), 80), (plant("argument"), 70), (plant("result"), 70),
+                    (plant("tool"), 70), (plant("mail"), 70), (NUMBER, 70), (plant("embedded"), 1)):
+        if sum(text in line for line in read.splitlines()) < n:
+            sys.exit(f"fewer than {n} calls were stored with what was planted as {text.removeprefix(STEM)}")
 
-    run.call(*use, "keys", "grant", "collector", "--out", run.made / "keys/second.key")
+    second = run.call(*use, "keys", "grant", "collector", "--out", run.made / "keys/second.key")["fingerprint"]
     with_passphrase = {"SLMCONV_PASSPHRASE_FILE": str(run.inputs / "passphrase")}
     run.call(*use, "keys", "grant", "curator", "--out", run.made / "keys2.key", "--passphrase", env=with_passphrase)
     run.call(*use, "keys", "request", "curator", "--out", run.made / "asked.key", "--to", run.made / "request", env=with_passphrase)
+    run.search.add_private_keys(keys)  # the second one's too
     run.call(*use, "store", "bundle", "--new-store", "--out", run.made / "bundle")
     run.call("init", run.made / "away", "--join", run.made / "bundle", "--admin", admin)
     run.call("--store", run.made / "away", "--identity", keys / "second.key", "collect", run.inputs / "chat.jsonl.gz")
@@ -395,6 +403,8 @@ def whole_life(run, load):
     erased = run.call(*use, "store", "erase", "--source", plant("source0"))
     if not erased["changed"]:
         sys.exit("nothing of that source was stored")
+    run.call(*use, "keys", "revoke", second)
+    run.call(*use, "keys", "recover", "collector", "--recovery", keys / "recovery.key", "--out", run.made / "keys/third.key")
     run.call(*use, "store", "retain", "--raw-days", 0)
     run.call(*use, "store", "compact")
     run.call(*use, "store", "info", plain=True)

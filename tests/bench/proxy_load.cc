@@ -10,6 +10,7 @@
 //   proxy_load bulk PORT BYTES            reads one large answer
 //   proxy_load count PORT FILE seconds=   closed loop; appends to FILE, unbuffered, a line per answer that came whole
 //   proxy_load stored STORE KEYS          the first message of every raw call, one a line (reads as the curator)
+//   proxy_load bodies STORE KEYS          the whole body of every raw call, one a line
 // Times are taken with the same clock on both ends; "run" checks every answer's bytes and prints one line of JSON.
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -396,14 +397,16 @@ int run_count(uint16_t port, const char* file, double seconds) {
   std::_Exit(0);
 }
 
-int print_stored(const char* dir, const char* keys) {
+int print_stored(const char* dir, const char* keys, bool whole) {
   const auto random = slm::os_random();
   const auto clock = slm::system_clock();
   const auto store = slm::store::Store::open(
       dir, {.identity = keys, .role = slm::store::Role::kCurator, .random = random.get(), .clock = clock.get()});
   if (!store) return fmt::print(stderr, "{}\n", store.error().message), 1;
   const auto done = (*store)->scan(slm::store::Store::Space::kRaw, {.body = true, .purpose = "test"},
-                                   [](slm::store::StoredCall& stored) -> Result<bool> {
+                                   [whole](slm::store::StoredCall& stored) -> Result<bool> {
+                                     if (whole) fmt::print("{}\n", stored.body);
+                                     if (whole) return true;
                                      SLM_TRY(const auto value, slm::parse_json(stored.body));
                                      SLM_TRY(const auto body, slm::call_body_from_json(value));
                                      if (!body.messages.empty())
@@ -419,7 +422,7 @@ int print_stored(const char* dir, const char* keys) {
 int main(int argc, char** argv) {
   if (argc < 3) return fmt::print(stderr, "proxy_load mock|run|bulk|count PORT …\n"), 2;
   const std::string mode = argv[1];
-  if (mode == "stored" && argc > 3) return print_stored(argv[2], argv[3]);
+  if ((mode == "stored" || mode == "bodies") && argc > 3) return print_stored(argv[2], argv[3], mode == "bodies");
   const auto port = static_cast<uint16_t>(std::atoi(argv[2]));
   if (mode == "mock") return run_mock(port);
   if (mode == "bulk" && argc > 3) return run_bulk(port, std::atoll(argv[3]));
