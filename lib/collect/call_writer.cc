@@ -11,10 +11,9 @@ Result<std::unique_ptr<CallWriter>> CallWriter::open(store::Store& store, const 
   return std::unique_ptr<CallWriter>(new CallWriter(store, std::move(appender)));
 }
 
-Result<store::NewCall> new_call(const store::Store& store, const Call& read, const store::Tag& tag,
+Result<store::NewCall> new_call(const store::Store& store, CallMeta meta, std::string body, const store::Tag& tag,
                                 const Namer& name_of) {
   store::NewCall call;
-  CallMeta meta = read.meta;
   SLM_TRY(meta.id, store.new_call_id(tag));
   call.id = meta.id;
   call.tag = tag;
@@ -27,8 +26,14 @@ Result<store::NewCall> new_call(const store::Store& store, const Call& read, con
     SLM_TRY(meta.source, name_of("src", meta.source));
   }
   call.meta = json::serialize(to_json(meta));
-  call.body = body_text(read.body);
+  call.body = std::move(body);
   return call;
+}
+
+ReadCall read_call(const dialects::LoggedCall& logged) {
+  const bool is_named = !logged.key.empty();
+  return {logged.call.meta, body_text(logged.call.body), is_named ? logged.key : canonical_text(logged.call.body),
+          is_named};
 }
 
 Result<std::string> CallWriter::pseudonym(std::string_view kind, std::string_view value) {
@@ -40,25 +45,22 @@ Result<std::string> CallWriter::pseudonym(std::string_view kind, std::string_vie
   return names_.emplace(std::move(key), std::move(name)).first->second;
 }
 
-Result<store::Tag> CallWriter::tag_of(const dialects::LoggedCall& logged) {
-  if (!logged.key.empty()) return store_.content_tag(logged.key, std::nullopt, 0);
-  const std::optional<int64_t> time_ms = logged.call.meta.time_ms;
-  const std::string content = canonical_text(logged.call.body);
-  SLM_TRY(store::Tag tag, store_.content_tag(content, time_ms, 0));
+Result<store::Tag> CallWriter::tag_of(const ReadCall& read) {
+  if (read.is_named) return store_.content_tag(read.name, std::nullopt, 0);
+  SLM_TRY(store::Tag tag, store_.content_tag(read.name, read.meta.time_ms, 0));
   uint64_t key = 0;
   std::memcpy(&key, tag.data(), sizeof key);
   if (const uint64_t occurrence = occurrences_.count(key); occurrence > 0) {
-    SLM_TRY(tag, store_.content_tag(content, time_ms, occurrence));
+    SLM_TRY(tag, store_.content_tag(read.name, read.meta.time_ms, occurrence));
   }
   return tag;
 }
 
-Status CallWriter::add(const dialects::LoggedCall& logged) {
-  const Call& read = logged.call;
-  SLM_TRY(const store::Tag tag, tag_of(logged));
-  SLM_TRY(store::NewCall call, new_call(store_, read, tag, [this](std::string_view kind, std::string_view value) {
-            return pseudonym(kind, value);
-          }));
+Status CallWriter::add(ReadCall read) {
+  SLM_TRY(const store::Tag tag, tag_of(read));
+  SLM_TRY(store::NewCall call,
+          new_call(store_, std::move(read.meta), std::move(read.body), tag,
+                   [this](std::string_view kind, std::string_view value) { return pseudonym(kind, value); }));
   return appender_->add(std::move(call)).map([](bool) {});
 }
 

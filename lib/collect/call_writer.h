@@ -20,14 +20,23 @@ namespace slm::collect {
 
 // The pseudonym of a session ("ses") or source ("src").
 using Namer = std::function<Result<std::string>(std::string_view kind, std::string_view value)>;
-// A call that was read as the store takes it, under this tag: an id of its own, pseudonyms for its names.
-Result<store::NewCall> new_call(const store::Store& store, const Call& read, const store::Tag& tag,
+// A call as the store takes it, under this tag: an id of its own, pseudonyms for its names.
+Result<store::NewCall> new_call(const store::Store& store, CallMeta meta, std::string body, const store::Tag& tag,
                                 const Namer& name_of);
+
+// A call as it was read, in the texts that a store keeps or names it by.
+struct ReadCall {
+  CallMeta meta;  // its session, group and source still the log's own words
+  std::string body;
+  std::string name;       // what its tag is made of
+  bool is_named = false;  // by its log; else `name` is its canonical text
+};
+ReadCall read_call(const dialects::LoggedCall& logged);
 
 class CallWriter {
  public:
   static Result<std::unique_ptr<CallWriter>> open(store::Store& store, const store::AppendOptions& options);
-  Status add(const dialects::LoggedCall& logged);
+  Status add(ReadCall read);
   Status flush() { return appender_->flush(); }
   // From here on equal calls are the same again: a new input begins.
   void begin_input() {
@@ -42,7 +51,7 @@ class CallWriter {
   CallWriter(store::Store& store, std::unique_ptr<store::Appender> appender)
       : store_(store), appender_(std::move(appender)) {}
 
-  Result<store::Tag> tag_of(const dialects::LoggedCall& logged);
+  Result<store::Tag> tag_of(const ReadCall& read);
   // A session's calls lie close together in a log: their name is made once.
   Result<std::string> pseudonym(std::string_view kind, std::string_view value);
 

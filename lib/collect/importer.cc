@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "call/dialects/dialect.h"
-#include "collect/call_writer.h"
 #include "collect/compressed.h"
+#include "collect/write_queue.h"
 #include "core/utf8.h"
 #include "schema/json.h"
 
@@ -61,7 +61,7 @@ class Importer final : public dialects::CallSink {
   const Dialect* forced_ = nullptr;
   const Dialect* dialect_ = nullptr;                                           // of the record being read
   std::map<const Dialect*, std::unique_ptr<dialects::RecordJoiner>> joiners_;  // of the input being read
-  std::unique_ptr<CallWriter> writer_;
+  std::unique_ptr<WriteQueue> writer_;
   Report report_;
   Status status_;  // what stopped call()
 };
@@ -76,7 +76,7 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
     }
   }
   if (tools_.store != nullptr) {
-    SLM_TRY(writer_, CallWriter::open(*tools_.store, {.batch_calls = options_.batch_calls}));
+    SLM_TRY(writer_, WriteQueue::open(*tools_.store, {.batch_calls = options_.batch_calls}));
   }
   uint64_t total = 0;
   for (const auto& input : inputs) total += input.n_bytes;
@@ -86,12 +86,10 @@ Result<Report> Importer::run(const std::vector<Input>& inputs) {
     status = read_input(input);
     if (!status) break;
   }
-  // What was read before an interruption or a damaged disk is good; after an error of the store it isn't asked again.
-  if (writer_ != nullptr && status_) {
-    if (auto flushed = writer_->flush(); !flushed) status = std::move(flushed);
-  }
-  // Only now is known what another import stored meanwhile.
+  // What was read before an interruption or a damaged disk is good.
   if (writer_ != nullptr) {
+    if (auto written = writer_->finish(); !written) status = status_ = std::move(written);
+    // Only now is known what another import stored meanwhile.
     report_.n_added = writer_->n_added();
     if (writer_->n_known() > 0) report_.dropped["already_stored"] = writer_->n_known();
     if (writer_->n_erased() > 0) report_.dropped["erased_source"] = writer_->n_erased();
@@ -232,7 +230,7 @@ bool Importer::call(const LoggedCall& logged) {
   if (tools_.store == nullptr)
     report_.n_added += 1;
   else
-    status_ = writer_->add(logged);
+    status_ = writer_->add(read_call(logged));
   return status_.has_value() && !interrupted();
 }
 

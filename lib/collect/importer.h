@@ -12,7 +12,7 @@
 // kUsage (no such path, unknown format), kInterrupted
 //   (what was read is committed), kIo, and what the store returns. Too many unreadable records are no error here:
 //   Report::too_many_skipped.
-// Threads: one.
+// Threads: one calls; another one of its own names, seals and commits (write_queue.h).
 #pragma once
 
 #include <cstdint>

@@ -136,7 +136,7 @@ class Receiver final : public OtlpReceiver, public dialects::CallSink {
       return true;
     }
     report_.n_failed += logged.call.meta.flags.failed;
-    if (status_) status_ = writer_->add(logged);
+    if (status_) status_ = writer_->add(read_call(logged));
     if (!status_) {
       failed_ = true;
       report_.dropped["missed"] += 1;

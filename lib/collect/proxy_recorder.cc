@@ -356,7 +356,7 @@ class RecorderImpl final : public Recorder {
     // The same exchange twice is two calls: the tag is of random bits, not of the content.
     SLM_TRY(const store::Tag tag, store_.content_tag(fmt::format("live {} {}", run_, n_made_++), std::nullopt, 0));
     SLM_TRY(store::NewCall call,
-            new_call(store_, logged.call, tag,
+            new_call(store_, logged.call.meta, body_text(logged.call.body), tag,
                      [this](std::string_view kind, std::string_view value) { return store_.pseudonym(kind, value); }));
     counts_.failed_calls += flags.failed;
     counts_.partial += flags.partial;

@@ -50,9 +50,11 @@ Result<Anchor> parse(std::string_view line, int64_t number) {
 
 }  // namespace
 
-Result<std::string> anchor_line(Session& session) {
-  SLM_TRY(const Head head, read_head(session.db.log, session.store_id));
-  Anchor anchor{session.store_id, head.counter, session.now_ms(), head.hash, session.self_seq, {}};
+Result<std::string> anchor_line(const Session& session, int64_t time_ms) {
+  // A connection of its own sees what is committed, whatever the session's is at.
+  SLM_TRY(Database log, Database::open(log_path(session.dir), Database::Mode::kWrite));
+  SLM_TRY(const Head head, read_head(log, session.store_id));
+  Anchor anchor{session.store_id, head.counter, time_ms, head.hash, session.self_seq, {}};
   SLM_TRY(anchor.signature, crypto::sign(session.self.sign_secret.span(), anchor.signed_bytes()));
   return canonical_json(json::object{{"counter", anchor.counter},
                                      {"hash", to_hex(anchor.hash)},

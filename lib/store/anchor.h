@@ -9,7 +9,8 @@
 
 namespace slm::store {
 
-Result<std::string> anchor_line(Session& session);
+// Reads nothing of the session that its other work changes: any thread.
+Result<std::string> anchor_line(const Session& session, int64_t time_ms);
 
 struct AnchorCheck {
   std::string_view text;  // of an anchor file

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
+#include "store/erased.h"
+
 namespace slm::store {
 
 Grant grant_of(const AdminLog& admin, uint32_t identity, Role role, int64_t time_ms) {
@@ -65,6 +69,53 @@ Result<Id16> read_store_id(Database& log, const AdminLog& admin) {
   return entries[0].store;
 }
 
+// Calls of groups that an erasure names aren't counted, however many erasures name them: in the entries that lost some,
+// what is left is counted anew.
+static Status leave_out_erased(Database& log, Info& info) {
+  std::set<std::string> gone;
+  std::set<int64_t> touched;
+  SLM_TRY(Statement acts, log.prepare("SELECT facts FROM entries WHERE action IN ('erase', 'retention') AND kind = 4"));
+  SLM_TRY(Statement of_group, log.prepare("SELECT seal >> 16 FROM seals WHERE grp = ?"));
+  while (true) {
+    SLM_TRY(const bool row, acts.step());
+    if (!row) break;
+    const auto facts = parse_json(acts.text(0));
+    const json::array* const groups = facts && facts->is_object() ? get_array(facts->get_object(), "groups") : nullptr;
+    if (groups == nullptr) return fail(ErrorCode::kIntegrity, "the facts of an erasure say not what it erases");
+    for (const json::value& name : *groups) {
+      const auto group = name.is_string() ? from_hex(std::string_view(name.get_string())) : Result<Bytes>(Bytes{});
+      if (!group || !gone.insert(std::string(as_text(*group))).second) continue;
+      of_group.bind(1, ByteSpan(*group));
+      while (true) {
+        SLM_TRY(const bool found, of_group.step());
+        if (!found) break;
+        touched.insert(of_group.integer(0));
+      }
+    }
+  }
+  SLM_TRY(Statement seals, log.prepare("SELECT e.kind, e.n_calls, s.seal, s.grp, s.partition FROM entries e CROSS JOIN "
+                                       "seals s ON s.seal BETWEEN e.n << 16 AND (e.n << 16) + 65535 WHERE e.n = ?"));
+  SLM_TRY(Statement frames, log.prepare("SELECT calls FROM frames WHERE frame BETWEEN ? AND ? ORDER BY frame"));
+  for (const int64_t n : touched) {
+    seals.bind(1, n);
+    for (bool first = true;; first = false) {
+      SLM_TRY(const bool row, seals.step());
+      if (!row) break;
+      const auto kind = static_cast<EntryKind>(seals.integer(0));
+      if (kind != EntryKind::kRaw && kind != EntryKind::kCurated) continue;
+      int64_t& total = kind == EntryKind::kRaw ? info.n_raw : info.n_curated;
+      if (first) total -= seals.integer(1);
+      const auto partition = static_cast<Partition>(seals.integer(4));
+      if ((partition != Partition::kRawMeta && partition != Partition::kCuratedMeta) ||
+          gone.contains(std::string(as_text(seals.blob(3)))))
+        continue;
+      SLM_TRY(const int64_t left, count_calls(frames, seals.integer(2)));
+      total += left;
+    }
+  }
+  return {};
+}
+
 Result<Info> read_info(const std::filesystem::path& dir, Databases& db, const AdminLog& admin) {
   Info info;
   SLM_TRY(const Id16 store, read_store_id(db.log, admin));
@@ -94,17 +145,7 @@ Result<Info> read_info(const std::filesystem::path& dir, Databases& db, const Ad
         break;
     }
   }
-  // What an erasure took away is counted in its act.
-  SLM_TRY(Statement acts,
-          db.log.prepare("SELECT facts FROM entries WHERE action IN ('erase', 'retention') AND kind = 4"));
-  while (true) {
-    SLM_TRY(const bool row, acts.step());
-    if (!row) break;
-    const auto facts = parse_json(acts.text(0));
-    if (!facts || !facts->is_object()) return fail(ErrorCode::kIntegrity, "the facts of an erasure aren't JSON");
-    info.n_raw -= get_int(facts->get_object(), "n_raw").value_or(0);
-    info.n_curated -= get_int(facts->get_object(), "n_curated").value_or(0);
-  }
+  SLM_CHECK(leave_out_erased(db.log, info));
   const auto size = [](const std::filesystem::path& file) {
     int64_t total = 0;
     for (const char* suffix : {"", "-wal"}) {

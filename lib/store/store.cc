@@ -23,7 +23,8 @@ namespace fs = std::filesystem;
 
 class SealedStore final : public Store {
  public:
-  SealedStore(Session session, Info info) : session_(std::move(session)), info_(std::move(info)) {}
+  SealedStore(Session session, Info info)
+      : session_(std::move(session)), info_(std::move(info)), demo_(session_.admin.demo()) {}
 
   const fs::path& dir() const override { return session_.dir; }
   Role role() const override { return session_.role; }
@@ -79,11 +80,14 @@ class SealedStore final : public Store {
     SLM_CHECK(commit_act(session_, {std::string(action), {}, std::string(details), 0}));
     return {};
   }
-  Result<std::string> anchor() override { return anchor_line(session_); }
+  Result<std::string> anchor() override {
+    return anchor_line(session_, demo_ ? kDemoTime_ms : session_.clock->now_ms());
+  }
 
  private:
   mutable Session session_;  // unwraps keys when they are first needed
   const Info info_;
+  const bool demo_;
   CallIndex raw_index_, curated_index_;
 };
 

@@ -143,7 +143,7 @@ class Store {
   virtual Status audit(std::string_view action, std::string_view details) = 0;
 
   // The head of this store's chain, signed, as one line of JSON: kept off this host, it shows later that nothing was
-  // cut off or rolled back (verify_store).
+  // cut off or rolled back (verify_store). From any thread.
   virtual Result<std::string> anchor() { return fail(ErrorCode::kUnexpected, "this store has no trail"); }
 };
 

@@ -6,15 +6,15 @@ Use: scripts/faults/canaries.py SLMCONV PROXY_LOAD
 Planted: a stem that nobody else has, in every message, tool call, name, address, header, token and passphrase; a
 telephone number; the private halves of the key files. Searched for: in plain, reversed, in UTF-16, hexadecimal and
 base64 at each of its three places, in every file that the program writes through all of its commands that need no
-model (stores, their logs, spools, bundles, backups, what it prints), after each command and, while a proxy and a
-receiver take calls, again and again, files that were deleted and are still open included. Left out: the logs that are
-its input, and a key file's own private half.
+model (stores, their logs, spools, bundles, backups, what it prints), after each command and, while a log is imported and a proxy and a receiver take calls, again and again, files that were deleted and are still open included. Left out:
+the logs that are its input, and a key file's own private half.
 
 That the search finds is tried on a file with each coding; that the calls went in, by reading them back.
 Exits 0 and says how much was searched, or 1 and says what kind of canary is in which file.
 """
 import argparse
 import base64
+import ctypes
 import fcntl
 import gzip
 import http.client
@@ -58,6 +58,7 @@ class Search:
         self.root, self.seen, self.patterns = root, {}, {}
         self.n_files = self.n_bytes = 0
         self.lock = threading.Lock()
+        self.running = None  # the process to end with a find
         for kind, text in (("planted text", STEM), ("planted text in small letters", STEM.lower()), ("telephone number", NUMBER)):
             self.add(kind, text)
 
@@ -92,6 +93,8 @@ class Search:
             if path.suffix == ".key" and kind == f"private key of {path.stem}":
                 continue
             sys.stderr.write(f"canaries: {kind} ({coding}) is in {shown}\n")
+            if self.running is not None:
+                self.running.kill()
             os._exit(1)
 
     def everything(self):
@@ -171,6 +174,46 @@ def span_batch(i):
                                    "attributes": [{"key": k, "value": text(v)} for k, v in attributes.items()]}]}]}]}
 
 
+def message(*fields):
+    """A protobuf message of (number, value): text, bytes, or a number of 64 bits."""
+    def varint(n):
+        out = b""
+        while n > 127:
+            out += bytes([n & 127 | 128])
+            n >>= 7
+        return out + bytes([n])
+    out = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            out += varint(number << 3 | 1) + value.to_bytes(8, "little")
+        else:
+            value = value.encode() if isinstance(value, str) else value
+            out += varint(number << 3 | 2) + varint(len(value)) + value
+    return out
+
+
+def as_protobuf(batch):
+    """span_batch() as an ExportTraceServiceRequest (opentelemetry-proto, trace/v1/trace.proto)."""
+    def attributes(number, items):
+        return [(number, message((1, item["key"]), (2, message((1, item["value"]["stringValue"]))))) for item in items]
+    out = []
+    for resource in batch["resourceSpans"]:
+        scopes = [(2, message(*[(2, message(
+            (1, bytes.fromhex(span["traceId"])), (2, bytes.fromhex(span["spanId"])), (5, span["name"]),
+            (7, int(span["startTimeUnixNano"])), (8, int(span["endTimeUnixNano"])), *attributes(9, span["attributes"])))
+            for span in scope["spans"]])) for scope in resource["scopeSpans"]]
+        out.append((1, message((1, message(*attributes(1, resource["resource"]["attributes"]))), *scopes)))
+    return message(*out)
+
+
+def zstd(data):
+    library = ctypes.CDLL("libzstd.so.1")
+    library.ZSTD_compressBound.restype = library.ZSTD_compress.restype = ctypes.c_size_t
+    out = ctypes.create_string_buffer(library.ZSTD_compressBound(ctypes.c_size_t(len(data))))
+    n = library.ZSTD_compress(out, ctypes.c_size_t(len(out)), data, ctypes.c_size_t(len(data)), 3)
+    return out.raw[:n]
+
+
 def write_logs(folder):
     """Logs of several dialects; the number of calls in them."""
     def chat(i):
@@ -180,6 +223,8 @@ def write_logs(folder):
     (folder / "chat.jsonl").write_text("\n".join(lines) + "\n")
     with gzip.open(folder / "chat.jsonl.gz", "wt") as out:
         out.write("\n".join(json.dumps(chat(i)) for i in range(30, 40)))
+    (folder / "chat.jsonl.zst").write_bytes(zstd("\n".join(json.dumps(chat(i)) for i in range(40, 50)).encode()))
+    (folder / "long.jsonl").write_text("".join(json.dumps(chat(i)) + "\n" for i in range(1000, 1300)))
     (folder / "transcript.jsonl").write_text(json.dumps({
         "timestamp": 1772438620, "session_id": plant("session"), "client_id": plant("source0"), "path": "/v1/chat/completions?api_key=" + plant("query"),
         "headers": {"authorization": plant("bearer")}, "request": chat_request(50, True), "response": "".join(chat_stream(50))}) + "\n")
@@ -258,11 +303,14 @@ class Run:
         lines = pathlib.Path(f"{out}.out").read_text().splitlines()
         return json.loads(lines[-1]) if lines and not plain else {}
 
-    def serve(self, *args, use):
-        """`use(port, admin port, process)` while it runs and everything is searched again and again."""
+    def watched(self, *args, use):
+        """`use(process, its output)` while it runs and everything is searched again and again; then its last line."""
         out = self.output()
         with open(f"{out}.out", "wb") as stdout, open(f"{out}.err", "wb") as stderr:
-            process = subprocess.Popen([self.program, "--json", *map(str, args)], stdout=stdout, stderr=stderr, cwd=self.made, env=self.env)
+            process = subprocess.Popen([self.program, "--json", *map(str, args)], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr,
+                                       cwd=self.made, env=self.env)
+        told = pathlib.Path(f"{out}.out")
+        self.search.running = process
         ended = threading.Event()
 
         def watch():
@@ -272,16 +320,7 @@ class Run:
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            ports = {}
-            while "listening_port" not in ports:
-                if process.poll() is not None:
-                    sys.exit(f"{args}: ended before it listened\n" + pathlib.Path(f"{out}.out").read_text()[-500:])
-                time.sleep(0.02)
-                for line in pathlib.Path(f"{out}.out").read_text().splitlines(True):
-                    if line.endswith("\n") and "listening_port" in line:
-                        ports = json.loads(line)
-            use(ports["listening_port"], ports.get("admin_port"), process)
-            process.send_signal(signal.SIGTERM)
+            use(process, told)
             process.wait(60)
         finally:
             process.kill()
@@ -289,8 +328,23 @@ class Run:
             watcher.join()
         self.search.everything()
         if process.returncode != 0:
-            sys.exit(f"{args}: exit code {process.returncode}\n" + pathlib.Path(f"{out}.out").read_text()[-500:])
-        return json.loads(pathlib.Path(f"{out}.out").read_text().splitlines()[-1])
+            sys.exit(f"{args}: exit code {process.returncode}\n" + told.read_text()[-500:])
+        return json.loads(told.read_text().splitlines()[-1])
+
+    def serve(self, *args, use):
+        """`use(port, admin port, process)` of one that listens, until it is asked to end."""
+        def listening(process, told):
+            ports = {}
+            while "listening_port" not in ports:
+                if process.poll() is not None:
+                    sys.exit(f"{args}: ended before it listened\n" + told.read_text()[-500:])
+                time.sleep(0.02)
+                for line in told.read_text().splitlines(True):
+                    if line.endswith("\n") and "listening_port" in line:
+                        ports = json.loads(line)
+            use(ports["listening_port"], ports.get("admin_port"), process)
+            process.send_signal(signal.SIGTERM)
+        return self.watched(*args, use=listening)
 
     def post(self, port, path, body, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
@@ -350,14 +404,29 @@ def live(run, use):
 
     def spans(port, _, process):
         for i in range(20):
-            status, _body = run.post(port, "/v1/traces", span_batch(100 + i), Authorization="Bearer " + plant("token"))
+            batch = span_batch(100 + i)
+            status, _body = run.post(port, "/v1/traces", *((batch,) if i % 2 else (as_protobuf(batch),)),
+                                     Authorization="Bearer " + plant("token"),
+                                     Content_Type="application/json" if i % 2 else "application/x-protobuf")
             if status != 200:
                 sys.exit(f"the receiver answered {status}")
         run.post(port, "/v1/traces", span_batch(1), Authorization="Bearer " + plant("wrong"))
         run.post(port, "/v1/traces", plant("rubbish").encode(), Authorization="Bearer " + plant("token"))
         run.search.everything()
-    run.serve(*use, "collect", "--otlp", "127.0.0.1:0", "--otlp-hold", "1", "--durability", "durable", "--spool-mb", "1",
-              "--token-file", run.inputs / "tokens", use=spans)
+    for durability in (("--durability", "durable", "--spool-mb", "1"), ("--durability", "fast")):
+        told = run.serve(*use, "collect", "--otlp", "127.0.0.1:0", "--otlp-hold", "1", *durability,
+                         "--token-file", run.inputs / "tokens", use=spans)
+        if told["n_out"] != 20:
+            sys.exit(f"{told['n_out']} of 20 spans were stored")
+
+    def import_slowly(process, _):
+        for line in (run.inputs / "long.jsonl").read_bytes().splitlines(True):
+            process.stdin.write(line)
+            process.stdin.flush()
+            time.sleep(0.005)
+        process.stdin.close()
+    if run.watched(*use, "collect", "-", "--batch-calls", "10", use=import_slowly)["n_out"] != 300:
+        sys.exit("the long log wasn't stored")
 
 
 def whole_life(run, load):
@@ -367,7 +436,7 @@ def whole_life(run, load):
     run.search.add_private_keys(keys)
     run.search.try_it(run.inputs)
     write_logs(run.inputs)
-    logs = [run.inputs / name for name in ("chat.jsonl", "chat.jsonl.gz", "transcript.jsonl", "anthropic.jsonl", "spans.jsonl")]
+    logs = [run.inputs / name for name in ("chat.jsonl", "chat.jsonl.gz", "chat.jsonl.zst", "transcript.jsonl", "anthropic.jsonl", "spans.jsonl")]
     run.call("collect", "--dry-run", *logs, plain=True)
     run.call(*use, "collect", *logs, "--batch-calls", 7)
     run.call(*use, "collect", run.inputs / "bad.jsonl", "--max-skipped", 1)
@@ -378,10 +447,11 @@ def whole_life(run, load):
     # Whether all of it was there to be found.
     read = subprocess.run([load, "bodies", store, keys], capture_output=True, text=True, check=True, env=run.env).stdout
     n_stored = len(read.splitlines())
-    for text, n in ((plant("message"), 90), (plant("system"), 70), (plant("answer"), 80), (plant("argument"), 70), (plant("result"), 70),
-                    (plant("tool"), 70), (plant("mail"), 70), (NUMBER, 70), (plant("embedded"), 1)):
-        if sum(text in line for line in read.splitlines()) < n:
-            sys.exit(f"fewer than {n} calls were stored with what was planted as {text.removeprefix(STEM)}")
+    for text, n in ((plant("message"), 425), (plant("system"), 380), (plant("answer"), 425), (plant("argument"), 380), (plant("result"), 380),
+                    (plant("tool"), 380), (plant("mail"), 380), (NUMBER, 380), (plant("embedded"), 1)):
+        found = sum(text in line for line in read.splitlines())
+        if found < n:
+            sys.exit(f"{found} of {n} calls were stored with what was planted as {text.removeprefix(STEM)}")
 
     second = run.call(*use, "keys", "grant", "collector", "--out", run.made / "keys/second.key")["fingerprint"]
     with_passphrase = {"SLMCONV_PASSPHRASE_FILE": str(run.inputs / "passphrase")}

@@ -188,6 +188,18 @@ TEST_F(CollectTest, EachMistakeHasItsExitCode) {
   EXPECT_EQ(collect({"--wobble", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(collect({"--max-skipped", "7", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(collect({}).rc, 2);
+  // What belongs to another way to collect isn't passed over in silence.
+  for (const std::vector<std::string>& wrong :
+       std::vector<std::vector<std::string>>{{"--otlp", "127.0.0.1:0", "--on-store-failure", "spool"},
+                                             {"--otlp", "127.0.0.1:0", "--listen", "127.0.0.1:0"},
+                                             {"--otlp", "127.0.0.1:0", "--max-skipped", "1"},
+                                             {"--listen", "127.0.0.1:0", "--otlp-hold", "3"},
+                                             {"--listen", "127.0.0.1:0", data("messages.jsonl")},
+                                             {"--upstream", "http://127.0.0.1:9", data("messages.jsonl")},
+                                             {"--durability", "durable", data("messages.jsonl")},
+                                             {"--otlp", "127.0.0.1:0", "--anchor", "a", "--anchor-command", "b"},
+                                             {"--otlp", "127.0.0.1:0", "--anchor", (dir_ / "store/heads").string()}})
+    EXPECT_EQ(collect(wrong).rc, 2) << wrong[2];
   EXPECT_EQ(run_cli({"collect", data("messages.jsonl")}).rc, 2);
   EXPECT_EQ(run_cli({"--store", (dir_ / "none").string(), "collect", data("messages.jsonl")}).rc, 10);
   EXPECT_EQ(run_cli({"--store", (dir_ / "store").string(), "--identity", (dir_ / "keys/trainer.key").string(),

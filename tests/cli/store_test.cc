@@ -219,6 +219,21 @@ TEST_F(StoreCommands, PassphraseIsNeverAFlagsValue) {
   const auto ran = run_cli({"init", store_, "--keys", keys_, "--passphrase"});
   EXPECT_EQ(ran.rc, 0) << ran.err;
   EXPECT_THAT(read_file(fs::path(keys_) / "trainer.key").value(), HasSubstr("protection scrypt 17 8 1 "));
+
+  // Keys that this admin makes later lie under one too, unless they must not.
+  const auto grant = [&](const std::string& out, const std::string& flag) {
+    std::vector<std::string> args{"--store",   store_,  "--identity", keys_ + "/admin.key", "keys", "grant",
+                                  "collector", "--out", out};
+    if (!flag.empty()) args.push_back(flag);
+    EXPECT_EQ(run_cli(args).rc, 0);
+    return read_file(out).value();
+  };
+  EXPECT_THAT(grant((base_ / "guarded.key").string(), ""), HasSubstr("protection scrypt"));
+  EXPECT_THAT(grant((base_ / "open.key").string(), "--no-passphrase"), HasSubstr("protection none"));
+  EXPECT_EQ(run_cli({"--store", store_, "--identity", keys_, "keys", "grant", "collector", "--out",
+                     (base_ / "both.key").string(), "--passphrase", "--no-passphrase"})
+                .rc,
+            2);
 }
 
 // One life of a fleet at the command line: rotated, revoked, joined, merged, erased, anchored, backed up, restored.

@@ -198,6 +198,28 @@ TEST_F(FleetTest, WhatWasErasedDoesNotComeBackByAMerge) {
   EXPECT_EQ(report->n_orphans, 0);
 }
 
+TEST_F(FleetTest, CallsThatTwoErasuresNameAreGoneOnce) {
+  ASSERT_OK(merge(away_));
+  ASSERT_OK(bundle(base_ / "third.bundle", true));
+  const fs::path third = base_ / "third";
+  ASSERT_OK(join_store(third, {base_ / "third.bundle", ""}));
+  ASSERT_OK(merge_store(third, away_, with(away_keys_)));
+  clock_ = fixed_clock(clock_->now_ms() + 3 * int64_t{86'400'000});
+  RetainOptions retain;
+  retain.raw_days = 1;
+  retain.keys = keys_;
+  retain.random = random_.get();
+  retain.clock = clock_.get();
+  ASSERT_OK(collect(home_, keys_, "s", "later"));
+  EXPECT_EQ(retain_store(third, retain)->n_raw, 2);
+  EXPECT_EQ(retain_store(home_, retain)->n_raw, 3);
+  EXPECT_EQ(Store::info(home_)->n_raw, 1);
+  ASSERT_OK(merge(third));
+  EXPECT_EQ(Store::info(home_)->n_raw, 1);
+  EXPECT_THAT(bodies(), UnorderedElementsAre("later"));
+  ASSERT_OK(verify_store(home_));
+}
+
 TEST_F(FleetTest, OtherFleetsAndForkedOnesAreRefused) {
   const fs::path stranger = base_ / "stranger";
   InitOptions options;

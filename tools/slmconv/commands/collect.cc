@@ -115,31 +115,74 @@ Summary summarise(const collect::Report& report, const CollectFlags& flags) {
   return summary;
 }
 
-Result<Summary> run_collect(Context& context, const CollectFlags& flags) {
+// The three ways to collect, and what goes with which.
+enum Way { kFiles = 1, kListen = 2, kOtlp = 4 };
+constexpr struct {
+  const char* flag;
+  int ways;
+} kFlagsOfWays[] = {{"paths", kFiles},
+                    {"--dialect", kFiles},
+                    {"--dry-run", kFiles},
+                    {"--max-skipped", kFiles},
+                    {"--max-line-bytes", kFiles},
+                    {"--batch-calls", kFiles},
+                    {"--listen", kListen},
+                    {"--upstream", kListen},
+                    {"--admin", kListen},
+                    {"--ca", kListen},
+                    {"--session-header", kListen},
+                    {"--session-field", kListen},
+                    {"--site-header", kListen},
+                    {"--source-header", kListen},
+                    {"--human-facing", kListen},
+                    {"--on-store-failure", kListen},
+                    {"--memory-mb", kListen},
+                    {"--max-connections", kListen},
+                    {"--max-header-bytes", kListen},
+                    {"--upstream-timeout", kListen},
+                    {"--drain-timeout", kListen},
+                    {"--cert", kListen | kOtlp},
+                    {"--key", kListen | kOtlp},
+                    {"--client-ca", kListen | kOtlp},
+                    {"--token-file", kListen | kOtlp},
+                    {"--durability", kListen | kOtlp},
+                    {"--spool-mb", kListen | kOtlp},
+                    {"--anchor", kListen | kOtlp},
+                    {"--anchor-command", kListen | kOtlp},
+                    {"--anchor-every", kListen | kOtlp},
+                    {"--otlp", kOtlp},
+                    {"--otlp-hold", kOtlp}};
+
+// Nothing that was asked for is passed over in silence. A configuration file may hold what another way uses.
+Status check_way(const CLI::App& sub, const CollectFlags& flags) {
+  const Way way = !flags.otlp.empty() ? kOtlp : !flags.live.listen.empty() ? kListen : kFiles;
+  if (const auto* config = sub.get_parent()->get_config_ptr(); config != nullptr && config->count() > 0) return {};
+  for (const auto& row : kFlagsOfWays) {
+    if ((row.ways & way) != 0 || sub.get_option(row.flag)->count() == 0) continue;
+    const std::string_view name = row.flag == std::string_view("paths") ? "files" : row.flag;
+    if (way == kFiles)
+      return fail(ErrorCode::kUsage, fmt::format("{} goes with {}, not with files", name,
+                                                 row.ways == kOtlp     ? "--otlp"
+                                                 : row.ways == kListen ? "--listen"
+                                                                       : "--listen or --otlp"));
+    return fail(ErrorCode::kUsage, fmt::format("{} doesn't go with {}", way == kOtlp ? "--otlp" : "--listen", name));
+  }
+  return {};
+}
+
+Result<Summary> run_collect(Context& context, const CLI::App& sub, const CollectFlags& flags) {
+  SLM_CHECK(check_way(sub, flags));
   if (!flags.otlp.empty()) {
-    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty() || !flags.live.listen.empty() ||
-        !flags.live.upstreams.empty())
-      return fail(ErrorCode::kUsage,
-                  "--otlp receives; it goes with no files, --dialect, --dry-run, --listen or --upstream");
     collect::OtlpOptions options;
-    options.certificate = flags.live.proxy.certificate;
-    options.key = flags.live.proxy.key;
-    options.client_ca = flags.live.proxy.client_ca;
-    options.token_file = flags.live.proxy.token_file;
     options.no_hci = flags.import.no_hci;
     options.hold_s = flags.otlp_hold_s;
-    options.durable = flags.live.durability == "durable";
-    options.spool_bytes = flags.live.spool_mb << 20;
-    return run_otlp(context, flags.otlp, std::move(options));
+    return run_otlp(context, flags.otlp, std::move(options), flags.live);
   }
   if (!flags.live.listen.empty()) {
-    if (!flags.paths.empty() || flags.dry_run || !flags.import.format.empty())
-      return fail(ErrorCode::kUsage, "--listen records what passes; it goes with no files, --format or --dry-run");
     LiveFlags live = flags.live;
     live.proxy.recorder.no_hci = flags.import.no_hci;
     return run_live(context, std::move(live));
   }
-  if (!flags.live.upstreams.empty()) return fail(ErrorCode::kUsage, "--upstream goes with --listen");
   if (flags.paths.empty())
     return fail(ErrorCode::kUsage, "paths: nothing to collect",
                 "slmconv collect LOG.jsonl, or slmconv collect --listen ADDR --upstream URL");
@@ -191,7 +234,7 @@ void add_collect(CLI::App& app, Context& context) {
       "  xz -dc log.jsonl.xz | slmconv --store store collect -\n"
       "  slmconv --store store collect --listen 127.0.0.1:8080 --upstream https://api.openai.com\n"
       "  slmconv --store store collect --otlp 127.0.0.1:4318");
-  context.on(sub, "collect", [&context, flags] { return run_collect(context, *flags); });
+  context.on(sub, "collect", [&context, sub, flags] { return run_collect(context, *sub, *flags); });
 }
 
 }  // namespace slm::cli

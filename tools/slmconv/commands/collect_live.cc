@@ -123,6 +123,15 @@ void add_live_flags(CLI::App& sub, LiveFlags& flags) {
   sub.add_option("--upstream-timeout", p.upstream_s, "Seconds to wait for a provider's next byte")
       ->check(CLI::Range(0.1, 86400.0))
       ->group(kGroup);
+  sub.add_option("--anchor", flags.anchor.file, "File on another host that gets the trail's signed head")
+      ->type_name("FILE")
+      ->group(kGroup);
+  sub.add_option("--anchor-command", flags.anchor.command, "Shell command that gets it on standard input")
+      ->type_name("CMD")
+      ->group(kGroup);
+  sub.add_option("--anchor-every", flags.anchor_every_s, "Seconds between two heads; the last one goes at the end")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->group(kGroup);
   sub.add_option("--drain-timeout", p.drain_s, "Seconds that requests under way have to end after SIGTERM or SIGINT")
       ->check(CLI::Range(0.0, 86400.0))
       ->group(kGroup);
@@ -162,11 +171,13 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
   // A request under way needs a connection to a provider too; most clients' connections are idle.
   options.max_connections = std::max<int64_t>(1, std::min(options.max_connections, files / 4 * 3));
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
+  SLM_CHECK(check_target(flags.anchor, store->dir()));
   options.recorder.key_file = collector_key_file(context, *store);
   const bool durable = options.recorder.durability == Durability::kDurable;
   SLM_TRY(const auto proxy, collect::Proxy::start(std::move(options), *store));
   context.out->metrics({{"listening_port", proxy->port()}, {"admin_port", proxy->admin_port()}}, true);
   context.out->note(fmt::format("listening at port {}", proxy->port()));
+  Anchoring anchoring(*store, flags.anchor, flags.anchor_every_s, *context.out);
   while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   context.out->note("ending: letting requests under way finish");
   const Status drained = proxy->drain();
@@ -176,6 +187,7 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
     summary.message = drained.error().message;
     summary.hint = drained.error().hint;
   }
+  anchoring.finish(summary);
   return summary;
 }
 

@@ -3,6 +3,7 @@
 
 #include "collect/proxy.h"
 #include "command.h"
+#include "commands/anchoring.h"
 #include "store/store.h"
 
 namespace slm::cli {
@@ -12,6 +13,8 @@ struct LiveFlags {
   std::vector<std::string> upstreams;
   collect::ProxyOptions proxy;
   int64_t spool_mb = 256, memory_mb = 256;
+  AnchorTarget anchor;
+  double anchor_every_s = 60;
 };
 void add_live_flags(CLI::App& sub, LiveFlags& flags);
 // What a spool is sealed to: --identity, else the store's default folder.

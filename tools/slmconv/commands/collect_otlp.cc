@@ -5,7 +5,6 @@
 #include <chrono>
 #include <thread>
 
-#include "commands/collect_live.h"
 #include "commands/store.h"
 
 namespace slm::cli {
@@ -36,15 +35,24 @@ Summary summarise(const collect::OtlpReport& report) {
 
 }  // namespace
 
-Result<Summary> run_otlp(Context& context, const std::string& listen, collect::OtlpOptions options) {
+Result<Summary> run_otlp(Context& context, const std::string& listen, collect::OtlpOptions options,
+                         const LiveFlags& live) {
   SLM_TRY(options.listen, http::parse_address(listen));
+  options.certificate = live.proxy.certificate;
+  options.key = live.proxy.key;
+  options.client_ca = live.proxy.client_ca;
+  options.token_file = live.proxy.token_file;
+  options.durable = live.durability == "durable";
+  options.spool_bytes = live.spool_mb << 20;
   options.n_threads = context.globals.threads > 0 ? context.globals.threads : 1;
   http::raise_file_limit();
   SLM_TRY(const auto store, open_store(context, store::Role::kCollector));
+  SLM_CHECK(check_target(live.anchor, store->dir()));
   options.key_file = collector_key_file(context, *store);
   SLM_TRY(const auto receiver, collect::OtlpReceiver::start(std::move(options), *store));
   context.out->metrics({{"listening_port", receiver->port()}}, true);
   context.out->note(fmt::format("receiving OTLP at port {}: POST /v1/traces, /v1/logs", receiver->port()));
+  Anchoring anchoring(*store, live.anchor, live.anchor_every_s, *context.out);
   while (!interrupted() && !receiver->failed()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   context.out->note("ending: storing the traces that are held");
   const Status drained = receiver->drain();
@@ -54,6 +62,7 @@ Result<Summary> run_otlp(Context& context, const std::string& listen, collect::O
     summary.message = drained.error().message;
     summary.hint = drained.error().hint;
   }
+  anchoring.finish(summary);
   return summary;
 }
 

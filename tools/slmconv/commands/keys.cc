@@ -79,6 +79,32 @@ Result<Summary> run_grant_request(Context& context, const std::string& dir, cons
   return summary;
 }
 
+Result<crypto::SecretBytes> ask_new_passphrase() {
+  auto passphrase = crypto::find_passphrase({}, "passphrase for the new key");
+  if (!passphrase && passphrase.error().code == ErrorCode::kWrongKey)
+    passphrase.error().hint =
+        "SLMCONV_PASSPHRASE_FILE names a file with it; --no-passphrase leaves the key file unprotected";
+  return passphrase;
+}
+
+// Whether the admin's key lies under a passphrase: then a key made with it does, too.
+bool admin_is_protected(const Context& context, const std::string& dir) {
+  std::filesystem::path file = context.globals.identity;
+  if (file.empty()) {
+    const auto info = store::Store::info(dir);
+    if (!info) return false;  // told by what follows
+    file = store::default_keys_dir(info->store_id);
+  }
+  std::error_code ec;
+  if (std::filesystem::is_directory(file, ec)) file /= "admin.key";
+  bool asked = false;
+  (void)crypto::read_key_file(file, [&]() -> Result<crypto::SecretBytes> {
+    asked = true;
+    return fail(ErrorCode::kWrongKey, "not asked for here");
+  });
+  return asked;
+}
+
 Result<Summary> run_request(Context& context, const GrantFlags& flags) {
   SLM_TRY(const store::Role role, want_role(flags.role));
   if (flags.fleet_of.empty() == context.globals.store.empty())
@@ -93,14 +119,8 @@ Result<Summary> run_request(Context& context, const GrantFlags& flags) {
   request.random = context.random;
   // A key for one's own machine is protected unless its owner says otherwise.
   if (!flags.no_passphrase) {
-    auto passphrase = crypto::find_passphrase({}, "passphrase for the new key");
-    if (!passphrase) {
-      Error error = std::move(passphrase).error();
-      if (error.code == ErrorCode::kWrongKey)
-        error.hint = "SLMCONV_PASSPHRASE_FILE names a file with it; --no-passphrase leaves the key file unprotected";
-      return fail(std::move(error));
-    }
-    request.passphrase = as_text(passphrase->span());
+    SLM_TRY(const auto passphrase, ask_new_passphrase());
+    request.passphrase = as_text(passphrase.span());
   }
   auto made = store::request_key(request);
   crypto::cleanse(request.passphrase.data(), request.passphrase.size());
@@ -138,9 +158,8 @@ Result<Summary> run_grant(Context& context, const GrantFlags& flags) {
   if (!flags.recovery.empty()) options.more_keys.push_back(flags.recovery);
   options.random = context.random;
   options.clock = context.clock;
-  crypto::SecretBytes passphrase;
-  if (flags.passphrase) {
-    SLM_TRY(passphrase, crypto::find_passphrase({}, "passphrase for the new key"));
+  if (flags.passphrase || (!flags.no_passphrase && admin_is_protected(context, dir))) {
+    SLM_TRY(const auto passphrase, ask_new_passphrase());
     options.passphrase = as_text(passphrase.span());
   }
   auto granted = recovery ? store::grant_recovery(dir, options) : store::grant_key(dir, options);
@@ -201,6 +220,12 @@ Result<Summary> run_revoke(Context& context, const std::string& fingerprint) {
   return summary;
 }
 
+void add_protection_flags(CLI::App& sub, GrantFlags& flags) {
+  auto* yes = sub.add_flag("--passphrase", flags.passphrase,
+                           "Protect the new key file (see init); the default where the admin's key is protected");
+  sub.add_flag("--no-passphrase", flags.no_passphrase, "Leave it unprotected")->excludes(yes);
+}
+
 }  // namespace
 
 void add_keys(CLI::App& app, Context& context) {
@@ -219,7 +244,7 @@ void add_keys(CLI::App& app, Context& context) {
           "one before may be revoked")
       ->required();
   grant->add_option("--out", flags->out, "Key file to write")->type_name("KEYFILE");
-  grant->add_flag("--passphrase", flags->passphrase, "Protect the new key file (see init)");
+  add_protection_flags(*grant, *flags);
   grant->add_option("--request", flags->request, "Instead of a new key: one made elsewhere, as keys request wrote it")
       ->type_name("FILE")
       ->check(context.input(Context::Input::kFile));
@@ -251,7 +276,7 @@ void add_keys(CLI::App& app, Context& context) {
       ->type_name("KEYFILE")
       ->required();
   recover->add_option("--out", recovery->out, "Key file to write")->type_name("KEYFILE")->required();
-  recover->add_flag("--passphrase", recovery->passphrase, "Protect the new key file (see init)");
+  add_protection_flags(*recover, *recovery);
   recover->footer(
       "The admin's key is needed too (--identity): it signs the new identity, the recovery key opens what is\n"
       "wrapped to it. Revoke the lost key next: slmconv keys revoke FINGERPRINT");

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "commands/anchoring.h"
 #include "commands/store.h"
 #include "core/file.h"
 #include "store/collector_files.h"
@@ -148,48 +149,24 @@ Result<Summary> run_restore(const RestoreFlags& flags) {
 // --- anchors
 
 struct AnchorFlags {
-  std::string file, command;
+  AnchorTarget to;
   double every_s = 0;
 };
-// One line to standard input of a shell command, which must end well.
-Status send_to(const std::string& command, const std::string& line) {
-  FILE* pipe = popen(command.c_str(), "w");
-  if (pipe == nullptr) return fail(ErrorCode::kIo, fmt::format("running {} failed", command));
-  // Flushed here: a command that ends without reading may still end well, and closing wouldn't say so.
-  const bool written = std::fputs((line + "\n").c_str(), pipe) >= 0 && std::fflush(pipe) == 0;
-  const int rc = pclose(pipe);
-  if (!written || rc != 0) return fail(ErrorCode::kIo, fmt::format("{} didn't take the anchor", command));
-  return {};
-}
-Status append_line(const std::string& file, const std::string& line) {
-  FILE* out = std::fopen(file.c_str(), "ae");
-  if (out == nullptr) return fail(errno_error(file, "opening"));
-  const bool good = std::fputs((line + "\n").c_str(), out) >= 0 && std::fflush(out) == 0 && fsync(fileno(out)) == 0;
-  Error error = errno_error(file, "writing");
-  if (std::fclose(out) != 0 || !good) return fail(std::move(error));
-  return {};
-}
 
 Result<Summary> run_anchor(Context& context, const AnchorFlags& flags) {
-  if (flags.file.empty() == flags.command.empty())
+  if (flags.to.file.empty() == flags.to.command.empty())
     return fail(ErrorCode::kUsage, "an anchor goes to --to FILE or through --command, one of them",
                 "slmconv store anchor --to /mnt/other-host/heads.jsonl");
   SLM_TRY(const std::string dir, want_store(context, "store anchor"));
   static constexpr store::Role kAnyOf[] = {store::Role::kAuditor, store::Role::kCollector, store::Role::kCurator,
                                            store::Role::kTrainer, store::Role::kAdmin};
   SLM_TRY(const auto opened, store::open_store_any(dir, key_options(context), kAnyOf));
-  if (!flags.file.empty()) {
-    SLM_TRY(const bool inside, lies_in(flags.file, dir));
-    if (inside) return fail(ErrorCode::kUsage, fmt::format("{} lies in the store that it is to vouch for", flags.file));
-  }
+  SLM_CHECK(check_target(flags.to, dir));
   Summary summary;
   std::string last;
   while (true) {
     SLM_TRY(const std::string line, opened->anchor());
-    if (flags.file.empty())
-      SLM_CHECK(send_to(flags.command, line));
-    else
-      SLM_CHECK(append_line(flags.file, line));
+    SLM_CHECK(put_anchor(flags.to, line));
     ++summary.n_out;
     last = line;
     if (flags.every_s <= 0) break;
@@ -317,8 +294,8 @@ void add_upkeep(CLI::App& sub, Context& context) {
 void add_fleet(CLI::App& sub, Context& context) {
   auto* anchor = sub.add_subcommand("anchor", "Sign the trail's head and put it off this host, for verify --anchor");
   auto anchor_flags = std::make_shared<AnchorFlags>();
-  anchor->add_option("--to", anchor_flags->file, "File to append it to, on another host")->type_name("FILE");
-  anchor->add_option("--command", anchor_flags->command, "Shell command that gets it on standard input")
+  anchor->add_option("--to", anchor_flags->to.file, "File to append it to, on another host")->type_name("FILE");
+  anchor->add_option("--command", anchor_flags->to.command, "Shell command that gets it on standard input")
       ->type_name("COMMAND");
   anchor->add_option("--every", anchor_flags->every_s, "Again every so many seconds, until interrupted")
       ->type_name("S")
