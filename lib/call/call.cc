@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "schema/json_text.h"
+
 namespace slm {
 
 namespace {
@@ -186,13 +188,17 @@ json::object to_json(const CallBody& body) {
 
 std::string body_text(const CallBody& body) {
   std::string out = fmt::format("{{\"v\":{},\"messages\":", kCallFormat);
-  out += json::serialize(body.messages);
-  if (!body.tools.empty()) out += ",\"tools\":" + json::serialize(body.tools);
-  out += ",\"choices\":" + json::serialize(body.choices);
-  if (!body.params.empty()) out += ",\"params\":" + json::serialize(body.params);
-  if (!body.extra.empty()) out += ",\"extra\":" + json::serialize(body.extra);
-  if (!body.truth.is_null()) out += ",\"truth\":" + json::serialize(body.truth);
-  if (!body.error.is_null()) out += ",\"error\":" + json::serialize(body.error);
+  const auto add = [&](std::string_view key, const auto& value) {
+    out += key;
+    append_json(out, value);
+  };
+  append_json(out, body.messages);
+  if (!body.tools.empty()) add(",\"tools\":", body.tools);
+  add(",\"choices\":", body.choices);
+  if (!body.params.empty()) add(",\"params\":", body.params);
+  if (!body.extra.empty()) add(",\"extra\":", body.extra);
+  if (!body.truth.is_null()) add(",\"truth\":", body.truth);
+  if (!body.error.is_null()) add(",\"error\":", body.error);
   out += '}';
   return out;
 }

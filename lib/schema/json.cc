@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/file.h"
+#include "schema/json_text.h"
 
 namespace slm {
 
@@ -79,21 +80,6 @@ Result<json::value> read_json_file(const std::filesystem::path& path) {
 
 namespace {
 
-// As Boost.JSON writes it, at once where nothing needs an escape.
-void write_text(std::string& out, std::string_view text) {
-  const auto plain = [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x20 && byte != 0x7f && c != '"' && c != '\\';
-  };
-  if (!std::all_of(text.begin(), text.end(), plain)) {
-    out += json::serialize(json::string_view(text));
-    return;
-  }
-  out += '"';
-  out += text;
-  out += '"';
-}
-
 void write_canonical(std::string& out, const json::value& value);
 
 void write_canonical(std::string& out, const json::object& object) {
@@ -107,7 +93,7 @@ void write_canonical(std::string& out, const json::object& object) {
   out += '{';
   for (size_t i = 0; i < items.size(); ++i) {
     if (i > 0) out += ',';
-    write_text(out, items[i]->key());
+    append_json_text(out, items[i]->key());
     out += ':';
     write_canonical(out, items[i]->value());
   }
@@ -129,7 +115,7 @@ void write_canonical(std::string& out, const json::value& value) {
   else if (const auto* array = value.if_array())
     write_canonical(out, *array);
   else if (const auto* text = value.if_string())
-    write_text(out, *text);
+    append_json_text(out, *text);
   else
     out += json::serialize(value);
 }
