@@ -1,18 +1,18 @@
 #include "collect/write_queue.h"
 
-#include <signal.h>
-
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "core/quiet_thread.h"
+
 namespace slm::collect {
 
 namespace {
 
-constexpr size_t kBlockBytes = 1 << 20, kBlockCalls = 512, kMaxBlocks = 4;
+constexpr size_t kBlockBytes = 1 << 20, kBlockCalls = 512, kMaxWaiting = 4 * kBlockBytes;
 
 // What crosses at once, so that a lock is taken by the megabyte.
 struct Block {
@@ -25,12 +25,7 @@ struct Block {
 
 struct WriteQueue::Impl {
   explicit Impl(std::unique_ptr<CallWriter> to) : writer(std::move(to)) {
-    // A signal is for the thread that reads: it ends the wait for standard input.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    thread = std::thread([this] { write(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    thread = quiet_thread([this] { write(); });
   }
 
   ~Impl() {
@@ -52,6 +47,7 @@ struct WriteQueue::Impl {
         if (dropped || blocks.empty()) return;
         block = std::move(blocks.front());
         blocks.pop_front();
+        n_waiting -= block.n_bytes;
       }
       changed.notify_all();
       if (block.begins_input) writer->begin_input();
@@ -70,8 +66,11 @@ struct WriteQueue::Impl {
   // Hands the block over once there is room.
   Status send() {
     std::unique_lock lock(mutex);
-    changed.wait(lock, [this] { return dropped || blocks.size() < kMaxBlocks; });
-    if (!dropped) blocks.push_back(std::exchange(filling, {}));
+    changed.wait(lock, [this] { return dropped || blocks.empty() || n_waiting + filling.n_bytes <= kMaxWaiting; });
+    if (!dropped) {
+      n_waiting += filling.n_bytes;
+      blocks.push_back(std::exchange(filling, {}));
+    }
     changed.notify_all();
     return status;
   }
@@ -81,6 +80,7 @@ struct WriteQueue::Impl {
   std::mutex mutex;
   std::condition_variable changed;
   std::deque<Block> blocks;
+  size_t n_waiting = 0;  // bytes in blocks
   Status status;
   bool ended = false, dropped = false;  // no more comes; what waits isn't wanted
   std::thread thread;

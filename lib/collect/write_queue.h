@@ -1,6 +1,6 @@
 // Calls on their way to the store: one thread reads, another one names, seals and commits.
 //
-// Memory: a few blocks of kBlockBytes; add() waits while they are full.
+// Memory: 4 MiB of calls that wait, or one longer call; add() waits while there is no room.
 // Errors: what CallWriter returns, at an add() or at finish(); after one, what follows is dropped.
 // Threads: one thread calls; the store and the writer are the queue's own until finish().
 #pragma once

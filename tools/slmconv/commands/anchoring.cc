@@ -1,13 +1,13 @@
 #include "commands/anchoring.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 
 #include "core/file.h"
+#include "core/quiet_thread.h"
 
 namespace slm::cli {
 
@@ -50,11 +50,7 @@ Status put_anchor(const AnchorTarget& to, const std::string& line) {
 Anchoring::Anchoring(store::Store& store, AnchorTarget to, double every_s, Reporter& out)
     : store_(store), to_(std::move(to)), out_(out) {
   if (to_.empty()) return;
-  // Signals are for the thread that waits for them.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  thread_ = std::thread([this, every_s] {
+  thread_ = quiet_thread([this, every_s] {
     std::unique_lock lock(mutex_);
     while (!ended_) {
       lock.unlock();
@@ -63,7 +59,6 @@ Anchoring::Anchoring(store::Store& store, AnchorTarget to, double every_s, Repor
       wake_.wait_for(lock, std::chrono::duration<double>(every_s), [this] { return ended_; });
     }
   });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 Anchoring::~Anchoring() { end(); }
