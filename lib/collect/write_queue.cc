@@ -6,8 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "core/quiet_thread.h"
-
 namespace slm::collect {
 
 namespace {
@@ -25,7 +23,7 @@ struct Block {
 
 struct WriteQueue::Impl {
   explicit Impl(std::unique_ptr<CallWriter> to) : writer(std::move(to)) {
-    thread = quiet_thread([this] { write(); });
+    thread = std::thread([this] { write(); });
   }
 
   ~Impl() {

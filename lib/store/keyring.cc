@@ -70,7 +70,8 @@ Result<Id16> read_store_id(Database& log, const AdminLog& admin) {
 }
 
 // Calls of groups that an erasure names aren't counted, however many erasures name them: in the entries that lost some,
-// what is left is counted anew.
+// what is left is counted anew. As all of the counts, this takes the rows at their word: who may erase is the readers'
+// and verify's to check, and a store whose trail fails them still opens to say so.
 static Status leave_out_erased(Database& log, Info& info) {
   std::set<std::string> gone;
   std::set<int64_t> touched;

@@ -6,7 +6,8 @@ Use: scripts/faults/canaries.py SLMCONV PROXY_LOAD
 Planted: a stem that nobody else has, in every message, tool call, name, address, header, token and passphrase; a
 telephone number; the private halves of the key files. Searched for: in plain, reversed, in UTF-16, hexadecimal and
 base64 at each of its three places, in every file that the program writes through all of its commands that need no
-model (stores, their logs, spools, bundles, backups, what it prints), after each command and, while a log is imported and a proxy and a receiver take calls, again and again, files that were deleted and are still open included. Left out:
+model (stores, their logs, spools, bundles, backups, what it prints), after each command and, while a log is imported
+and a proxy and a receiver take calls, again and again, files that were deleted and are still open included. Left out:
 the logs that are its input, and a key file's own private half.
 
 That the search finds is tried on a file with each coding; that the calls went in, by reading them back.

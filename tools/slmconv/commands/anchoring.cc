@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "core/file.h"
-#include "core/quiet_thread.h"
+#include "core/log.h"
 
 namespace slm::cli {
 
@@ -47,10 +47,9 @@ Status put_anchor(const AnchorTarget& to, const std::string& line) {
   return to.file.empty() ? send_to(to.command, line) : append_line(to.file, line);
 }
 
-Anchoring::Anchoring(store::Store& store, AnchorTarget to, double every_s, Reporter& out)
-    : store_(store), to_(std::move(to)), out_(out) {
+Anchoring::Anchoring(store::Store& store, AnchorTarget to, double every_s) : store_(store), to_(std::move(to)) {
   if (to_.empty()) return;
-  thread_ = quiet_thread([this, every_s] {
+  thread_ = std::thread([this, every_s] {
     std::unique_lock lock(mutex_);
     while (!ended_) {
       lock.unlock();
@@ -81,7 +80,7 @@ void Anchoring::put() {
     done = fail(line.error());
   n_put_ += done.has_value();
   n_failed_ += !done.has_value();
-  if (!done && !failing_) out_.warn(fmt::format("no anchor: {}; it is tried again", done.error().message));
+  if (!done && !failing_) log_warn(fmt::format("no anchor: {}; it is tried again", done.error().message));
   failing_ = !done.has_value();
 }
 

@@ -1,7 +1,6 @@
 // Signed heads of a store's trail, put off this host: once, or again and again beside other work.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -27,7 +26,7 @@ Status put_anchor(const AnchorTarget& to, const std::string& line);
 // row and counted; the work beside goes on.
 class Anchoring {
  public:
-  Anchoring(store::Store& store, AnchorTarget to, double every_s, Reporter& out);
+  Anchoring(store::Store& store, AnchorTarget to, double every_s);
   ~Anchoring();
   // Puts the last head and adds what was done to the summary; to be called once, when nothing is written any more.
   void finish(Summary& summary);
@@ -38,7 +37,6 @@ class Anchoring {
 
   store::Store& store_;
   const AnchorTarget to_;
-  Reporter& out_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ended_ = false, failing_ = false;

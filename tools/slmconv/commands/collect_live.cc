@@ -177,7 +177,7 @@ Result<Summary> run_live(Context& context, LiveFlags flags) {
   SLM_TRY(const auto proxy, collect::Proxy::start(std::move(options), *store));
   context.out->metrics({{"listening_port", proxy->port()}, {"admin_port", proxy->admin_port()}}, true);
   context.out->note(fmt::format("listening at port {}", proxy->port()));
-  Anchoring anchoring(*store, flags.anchor, flags.anchor_every_s, *context.out);
+  Anchoring anchoring(*store, flags.anchor, flags.anchor_every_s);
   while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   context.out->note("ending: letting requests under way finish");
   const Status drained = proxy->drain();

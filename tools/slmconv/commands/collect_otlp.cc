@@ -52,7 +52,7 @@ Result<Summary> run_otlp(Context& context, const std::string& listen, collect::O
   SLM_TRY(const auto receiver, collect::OtlpReceiver::start(std::move(options), *store));
   context.out->metrics({{"listening_port", receiver->port()}}, true);
   context.out->note(fmt::format("receiving OTLP at port {}: POST /v1/traces, /v1/logs", receiver->port()));
-  Anchoring anchoring(*store, live.anchor, live.anchor_every_s, *context.out);
+  Anchoring anchoring(*store, live.anchor, live.anchor_every_s);
   while (!interrupted() && !receiver->failed()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   context.out->note("ending: storing the traces that are held");
   const Status drained = receiver->drain();
