@@ -199,7 +199,7 @@ Result<TaskData> load_task(const TaskContext& context, const Setting& setting, c
   if (data.train.sequences.empty()) return data;
   if (base.teacher) SLM_CHECK(base.teacher->reads(data.train.sequences));
   if (base.top_k) SLM_CHECK(check_coverage(context, data));
-  if (!settings.whole_sessions) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
+  if (settings.shuffle_calls) std::iota(data.train.sessions.begin(), data.train.sessions.end(), 0u);
   data.steps_per_epoch = count_steps(data.train.sessions, settings.batch, settings.seed, 1);
   data.n_steps = count_steps(data.train.sessions, settings.batch, settings.seed, settings.epochs);
   if (settings.max_steps > 0) data.n_steps = std::min(data.n_steps, settings.max_steps);

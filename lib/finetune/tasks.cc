@@ -122,7 +122,7 @@ Manifest planned_manifest(const Setting& setting, const Base& base, const TaskDa
               {"weight_decay", settings.weight_decay},
               {"clip_norm", settings.clip_norm},
               {"batch", settings.batch},
-              {"whole_sessions", settings.whole_sessions},
+              {"shuffle_calls", settings.shuffle_calls},
               {"n_steps", data.n_steps},
               {"n_validations", settings.n_validations},
               {"patience", settings.patience},

@@ -56,9 +56,7 @@ struct TaskSettings {
   int64_t max_examples = 0;                          // 0: all of the training side
   int64_t max_validation = 256;                      // examples; 0: all
   int64_t max_batch_tokens = nn::kTrainBatchTokens;  // of a micro-batch
-  // A session's calls in one step: they share more, and a step sees fewer sessions, which costs accuracy at small
-  // batches.
-  bool whole_sessions = false;
+  bool shuffle_calls = false;      // a step's calls from all sessions; else a session's stay together and share more
   int n_validations = 8;           // spread over the run
   int patience = 3;                // validations without a better one
   int64_t checkpoint_every = 200;  // steps

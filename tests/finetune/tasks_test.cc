@@ -103,7 +103,7 @@ class FinetuneTasks : public testing::Test {
   std::map<std::string, score::TaskKind> kinds_;
 };
 
-TEST_F(FinetuneTasks, WholeSessionsAStepOnlyWhenAskedFor) {
+TEST_F(FinetuneTasks, ASessionsCallsStayInOneStepUnlessShuffled) {
   for (int i = 0; i < 40; ++i) {
     Call call = make(kRouter, fmt::format("{} case {}", i % 2 ? "parcel late" : "bill wrong", i),
                      i % 2 ? "shipping" : "billing", i);
@@ -115,12 +115,12 @@ TEST_F(FinetuneTasks, WholeSessionsAStepOnlyWhenAskedFor) {
   auto s = settings();
   s.batch = 6;
   s.epochs = 1;
-  for (const bool whole : {false, true}) {
-    s.whole_sessions = whole;
+  for (const bool shuffled : {false, true}) {
+    s.shuffle_calls = shuffled;
     const auto plans = plan(s);
     ASSERT_TRUE(plans) << plans.error().message;
     EXPECT_EQ(plans->front().n_examples, 32);
-    EXPECT_EQ(plans->front().n_steps, whole ? 8 : 6) << "a session of four a step, or six calls";
+    EXPECT_EQ(plans->front().n_steps, shuffled ? 6 : 8) << "a session of four a step, or six calls";
     EXPECT_GT(plans->front().sharing, 1);
   }
 }

@@ -4,8 +4,8 @@
 The model has SmolLM2-135M's shape and random weights; LoRA of rank 16 on all seven linears, AdamW. Works:
   prompt    8 calls a step that share a prompt of 512 tokens, each with a completion of 64
   logs      tau-bench's airline sessions (../shared/data/agent-logs, skipped where absent), two whole ones a step; a call is
-            an assistant's turn. Beside them as many calls a step drawn at random from all sessions, as finetune does unless
-            --whole-sessions is given. Token ids are phi-2's, modulo the vocabulary.
+            an assistant's turn. Beside them as many calls a step drawn at random from all sessions, as finetune does with
+            --shuffle-calls. Token ids are phi-2's, modulo the vocabulary.
 Every figure comes from a process of its own, the sides by turns; the first step of each process isn't counted.
 
 Use: scripts/bench/finetune/run.py [--runs 3] [--work prompt|logs]... [--device cpu|cuda] [--readme]
@@ -63,7 +63,7 @@ def call_rows(calls):
     return [{"ids": call["ids"], "trained": [int(i >= call["n_prompt"]) for i in range(len(call["ids"]))]} for call in calls]
 
 
-def log_conversations():
+def log_conversations(encode=TOKENIZE, tokenizer=DATA / "tokenizers/phi-2/tokenizer.json"):
     """tau-bench's sessions: {"calls": an assistant's turn each, "row": the whole conversation}."""
     with open(DATA / "agent-logs/tau-bench-airline-gpt4o.json", encoding="utf-8") as file:
         sessions = json.load(file)
@@ -76,7 +76,7 @@ def log_conversations():
                 text += json.dumps([call["function"] for call in message["tool_calls"]])
             parts += [f"<|im_start|>{message['role']}\n", f"{text}<|im_end|>\n"]
         texts.append(parts)
-    told = peer_says(TOKENIZE, DATA / "tokenizers/phi-2/tokenizer.json", text=json.dumps(texts))
+    told = peer_says(encode, tokenizer, text=json.dumps(texts))
     out = []
     for session, parts in zip(sessions, json.loads(told)):
         ids, trained, calls = [], [], []
@@ -88,10 +88,6 @@ def log_conversations():
             ids, trained = ids + body, trained + [int(answer)] * len(body)
         out.append({"calls": calls, "row": {"ids": [i % VOCAB for i in ids], "trained": trained}})
     return out
-
-
-def log_calls():
-    return [conversation["calls"] for conversation in log_conversations()]
 
 
 def log_work(n_steps):
@@ -193,9 +189,9 @@ def main():
                                    "… a row a conversation, default": peer(conversations, "default"),
                                    "… a row a conversation, autocast, `logits_to_keep`": peer(conversations, "autocast-keep"),
                                    PRODUCTS_SIDE: products,
-                                   "slmconv, `--whole-sessions`": ours(calls, "shared"),
-                                   "slmconv, calls at random": ours(written("random", at_random, 1), "shared")}, args.runs)
-                n_tokens = {**dict.fromkeys(results, call_tokens(by_call)), "slmconv, calls at random": call_tokens(at_random)}
+                                   "slmconv": ours(calls, "shared"),
+                                   "slmconv, `--shuffle-calls`": ours(written("random", at_random, 1), "shared")}, args.runs)
+                n_tokens = {**dict.fromkeys(results, call_tokens(by_call)), "slmconv, `--shuffle-calls`": call_tokens(at_random)}
                 told = table("**Agent sessions (tau-bench airline), as many calls a step as two sessions have**", results, n_tokens,
                              "transformers + peft, a row a call, autocast, `logits_to_keep`")
                 publish(head + told, "bench-finetune-logs", args.readme)

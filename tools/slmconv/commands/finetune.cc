@@ -246,8 +246,9 @@ void add_finetune(CLI::App& app, Context& context) {
   sub->add_option("--weight-decay", s.weight_decay, "AdamW weight decay")->check(CLI::Range(0.0, 1.0));
   sub->add_option("--clip", s.clip_norm, "Largest gradient norm; 0: not clipped")->check(CLI::Range(0.0, 1e6));
   sub->add_option("--batch", s.batch, "Examples a step")->check(CLI::Range(1, 1 << 20));
-  sub->add_flag("--whole-sessions", s.whole_sessions,
-                "Keep a session's calls in one step: they share more, but a step sees fewer sessions");
+  sub->add_flag(
+      "--shuffle-calls", s.shuffle_calls,
+      "Draw a step's calls from all sessions; without it a session's stay in one step and share what is computed");
   sub->add_option("--epochs", s.epochs, "Passes over the examples; the last step of each may be short")
       ->check(CLI::Range(1e-3, 1e6));
   sub->add_option("--max-steps", s.max_steps, "Steps at most; 0: as the epochs say")->check(not_negative);
